@@ -1,11 +1,12 @@
 """AIME, the American Invitational Mathematics Examination: 30 problems a year.
 
-`official` follows MathArena (eth-sri/matharena @ e9276603): four repeats; the last boxed answer, or else the last integer
-in the reply. `strict` needs a stated answer and never falls back to the last number. `intern-s1` is OpenCompass' cascade
-(@ a5acc4bb): the boxed answer counts, and a judge model grades the replies that this rule does not count as right. The
-prompts of model and judge are OpenCompass' own (`intern-s1~`: reworded). OpenCompass' symbolic comparison is replaced by a
-comparison of integers, which is equivalent for these answers. The problems are taken from the hub; they have not been
-compared with OpenCompass' copy.
+`official` follows MathArena (eth-sri/matharena @ e9276603): the instruction precedes the problem; four repeats; the last
+boxed answer, or else the last integer in the reply. Upstream sets sampling and token limits for each model; here they are
+the server's defaults and 64,000 tokens. `strict` needs a stated answer and never falls back to the last number.
+`intern-s1` is OpenCompass' cascade (@ a5acc4bb): the boxed answer counts, and a judge model grades the replies that this
+rule does not count as right. The prompts of model and judge are OpenCompass' own (`intern-s1~`: reworded). OpenCompass'
+symbolic comparison is replaced by a comparison of integers, which is equivalent for these answers. The problems are taken
+from the hub; they have not been compared with OpenCompass' copy.
 """
 
 from __future__ import annotations
@@ -84,6 +85,13 @@ def _prompt(sample: Sample, repeat: int) -> Prompt:
     )
 
 
+def _matharena_prompt(sample: Sample, repeat: int) -> Prompt:
+    return ask(
+        "Give the final answer, an integer from 0 to 999 inclusive, within \\boxed{}.\n\n"
+        f"{plain_text(sample.question)}"
+    )
+
+
 def _opencompass_prompt(sample: Sample, repeat: int) -> Prompt:
     return ask(f"{plain_text(sample.question)}\nPut the final answer into \\boxed{{}}.")
 
@@ -103,7 +111,7 @@ BENCHMARK = Benchmark(
     protocols={
         "strict": Protocol(prompt=_prompt, scorers={"integer": StatedInteger()}, metrics=repeat_metrics()),
         "official": Protocol(
-            prompt=_prompt,
+            prompt=_matharena_prompt,
             scorers={"integer": IntegerInWorker(integer_matharena)},
             metrics=repeat_metrics(),
             sampling=Sampling(max_tokens=64_000),

@@ -3,8 +3,10 @@ r"""ChemBench, the name of two unrelated benchmarks.
 `4k` is ChemBench4K of ChemLLM (Zhang et al. 2024, arXiv 2402.06852): nine tasks of single-choice questions. The
 column "ChemBench" of the Intern-S1 tables is based on it. As there, the headline is the mean over eight of the nine tasks;
 Solvent_Prediction is run but excluded. `official` is OpenCompass' rule-based setup (@ a5acc4bb, ChemBench_gen): five worked
-examples, and the first capital letter of the reply counts. Under `intern-s1` (ChemBench_llmjudge_gen) there are no examples,
-and a judge model grades the whole reply; the prompts of model and judge are OpenCompass' own (`intern-s1~`: reworded).
+examples, and the first capital letter of the reply counts. The examples are part of a single user turn, while OpenCompass
+sends chat models each question and answer as a turn; the limit of 100 tokens is ours, as OpenCompass takes it from the
+model's configuration. Under `intern-s1` (ChemBench_llmjudge_gen) there are no examples, and a judge model grades the whole
+reply; the prompts of model and judge are OpenCompass' own (`intern-s1~`: reworded).
 
 `lamalab` is ChemBench of Mirza et al. (Nature Chemistry 2025, arXiv 2404.01475): 2,788 tasks, 2,544 of them multiple
 choice with one or several right options, 244 with a numeric answer. `official` follows the authors

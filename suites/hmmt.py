@@ -1,10 +1,11 @@
 """HMMT February 2025 and 2026 (Harvard-MIT Mathematics Tournament), as published by MathArena; answers are expressions.
 
-`official` follows MathArena's HMMT configurations (eth-sri/matharena @ e9276603): the last boxed answer, or else the last
-integer in the reply, counts; four repeats. Boxes are cleaned as in MathArena's parser, but math-verify decides whether two
-answers are equal (evals/scorers/upstream/boxed.py documents the differences). `strict` needs a stated answer and never
-falls back to the last number. The scores in the Intern-S2 tables are multiples of 1/(33 x 32): 33 problems with 32 repeats
-(`evals claims check --grid --suite hmmt:2026`).
+`official` follows MathArena's HMMT configurations (eth-sri/matharena @ e9276603): the instruction precedes the problem; the
+last boxed answer, or else the last integer in the reply, counts; four repeats. Upstream sets sampling and token limits for
+each model; here they are the server's defaults and 64,000 tokens. Boxes are cleaned as in MathArena's parser, but
+math-verify decides whether two answers are equal (evals/scorers/upstream/boxed.py documents the differences). `strict`
+needs a stated answer and never falls back to the last number. The scores in the Intern-S2 tables are multiples of
+1/(33 x 32): 33 problems with 32 repeats (`evals claims check --grid --suite hmmt:2026`).
 """
 
 from __future__ import annotations
@@ -47,6 +48,10 @@ def _prompt(sample: Sample, repeat: int) -> Prompt:
     )
 
 
+def _matharena_prompt(sample: Sample, repeat: int) -> Prompt:
+    return ask(f"Give the final answer within \\boxed{{}}.\n\n{plain_text(sample.question)}")
+
+
 BENCHMARK = Benchmark(
     name="hmmt",
     version="2",
@@ -56,7 +61,7 @@ BENCHMARK = Benchmark(
     protocols={
         "strict": Protocol(prompt=_prompt, scorers={"answer": Strict()}, metrics=repeat_metrics()),
         "official": Protocol(
-            prompt=_prompt,
+            prompt=_matharena_prompt,
             scorers={"answer": MathArenaBox()},
             metrics=repeat_metrics(),
             sampling=Sampling(max_tokens=64_000),

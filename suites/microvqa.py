@@ -1,9 +1,10 @@
 """MicroVQA (Burgess et al., arXiv 2503.13399).
 
-`official` follows the authors (jmhb0/microvqa @ 0868fdf8, eval/eval.py): options are numbered from 1, and the first digit
-after "answer is" counts. `intern-s1` follows VLMEvalKit (@ e8e78f05, its general multiple choice): a rule reads the option,
-or a judge model if the rule cannot. VLMEvalKit's instruction to choose, and its judge prompt, are read from its wheel
-(`intern-s1~`: reworded). `strict` needs a stated letter. An item has up to eight images, which are sent first.
+`official` follows the authors (jmhb0/microvqa @ 0868fdf8, eval/eval.py and openai_api.py): options are numbered from 1, the
+text precedes the images, the first digit after "answer is" counts, and replies are sampled at temperature 1 with up to
+2,048 tokens. `intern-s1` follows VLMEvalKit (@ e8e78f05, its general multiple choice): a rule reads the option, or a judge
+model if the rule cannot. VLMEvalKit's instruction to choose, and its judge prompt, are read from its wheel (`intern-s1~`:
+reworded). `strict` needs a stated letter. An item has up to eight images, which precede the text except under `official`.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from evals.data.media import images
 from evals.errors import DataError
 from evals.extract.upstream.letters import first_match
 from evals.plain import count_of
-from evals.prompts import LETTERS, SELECT_INSTRUCTION, ask_with_images, options, plain_text
+from evals.prompts import LETTERS, SELECT_INSTRUCTION, ask_with_images, options, plain_text, text_first
 from evals.prompts.upstream.sentences import OPTION_JUDGE, SELECT_OPTION, sentence_prompts
 from evals.scorers.choice import Choice, StatedChoice
 from evals.scorers.upstream.inferred import closest_option
 from evals.suite import INTERN_S1
-from evals.types import Prompt, Sample, Text
+from evals.types import Prompt, Sample, Sampling, Text
 
 ROWS = Split(hub="jmhb/microvqa", split="train", stems=("train", "test", "MicroVQA", "items"), rows=1_042)
 
@@ -52,7 +53,7 @@ def _numbered_prompt(sample: Sample, repeat: int) -> Prompt:
         "Answer this multiple-choice question. Reason step by step and finish with your answer in the form "
         f'"The answer is (X)".\n\n{plain_text(sample.question)}\n\nOptions:\n{option_lines}\n'
     )
-    return ask_with_images(sample, text)
+    return text_first(sample, text)
 
 
 def _vlmevalkit_prompt(sample: Sample, repeat: int) -> Prompt:
@@ -79,6 +80,7 @@ BENCHMARK = Benchmark(
         "official": Protocol(
             prompt=_numbered_prompt,
             scorers={"choice": Choice(digit_after_answer_is)},
+            sampling=Sampling(temperature=1.0, top_p=1.0, max_tokens=2_048),
             ideal=lambda sample, prompt: f"The answer is ({LETTERS.index(str(sample.target)) + 1}).",
         ),
         "intern-s1": Protocol(

@@ -22,13 +22,13 @@ from evals.data import Data, Row, Split
 from evals.data.media import with_image
 from evals.errors import DataError
 from evals.extract.upstream.letters import answer_msearth, option_msearth
-from evals.prompts import ANSWER_LINE, ask_with_images, images_of, options, plain_text
+from evals.prompts import ANSWER_LINE, ask_with_images, options, plain_text, text_first
 from evals.prompts.upstream.sentences import OPTION_JUDGE, Replacement, TextLocation, sentence_prompts
 from evals.scorers.choice import StatedChoice
 from evals.scorers.outcomes import binary_score, no_answer
 from evals.scorers.upstream.inferred import closest_option
 from evals.suite import INTERN_S1
-from evals.types import Message, Prompt, Reply, Sample, Score, Text
+from evals.types import Prompt, Reply, Sample, Score
 
 ROWS = Split(hub="MSEarth/MSEarth_MCQ", split="train", stems=("train", "MSEarthMCQ", "items"))
 _OPTIONS_HEADING = re.compile("Options:", re.IGNORECASE)
@@ -92,7 +92,7 @@ def _json_prompt(sample: Sample, repeat: int) -> Prompt:
         f"Answer this multiple-choice question about the image.\n\n{_question_with_options(sample)}\n\nChoose the right option by its "
         f"letter or state its text, as the image shows it. Reply in JSON of this form:\n{answer_format}"
     )
-    return Prompt(messages=(Message("user", (Text(text), *images_of(sample))),))
+    return text_first(sample, text)
 
 
 INTRODUCTION = "Answer a multiple-choice question about the given image.\n\n"

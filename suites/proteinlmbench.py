@@ -65,7 +65,8 @@ def _numbered_prompt(sample: Sample, repeat: int) -> Prompt:
     return ask(
         "Answer this multiple-choice question from what it says alone. Exactly one option is right; choose it by its "
         f"number, and option {UNSURE_OPTION} if you are not sure. Begin your reply with 'The correct option is' and the number, "
-        f'e.g. "The correct option is Option X."\n\nQuestion:\n{plain_text(sample.question)}\n\nOptions:\n{option_lines}\n'
+        'e.g. "The correct option is Option X." Reason step by step.\n\n'
+        f"Question:\n{plain_text(sample.question)}\n\nOptions:\n{option_lines}\n\nThe correct option is:"
     )
 
 

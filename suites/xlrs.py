@@ -5,10 +5,10 @@ The headline is the mean over tasks. One task, overall land use, has several rig
 e anywhere in a reply, so that "Answer: B" is read as A, B and E, and `\boxed{B}` as B, D and E. Scores of this rule and of
 a judge are not comparable (VLMEvalKit's issue 1331: 14.5 and the published 51.6).
 
-`intern-s1` is VLMEvalKit's default: a reply in which no letter occurs twice is read as its letters (even "Red"), and a
-judge decides on all others (upstream's judge lists options, ours grades the reply). VLMEvalKit's rows contain the
-instruction, and the hub's do not; the judge prompt is ours for both, so runs made here are `intern-s1~`. `strict` reads only
-stated options. The score depends strongly on the size of the images: set `--max-pixels`.
+`intern-s1` is VLMEvalKit with a judge, which reads every reply (upstream's judge lists options, ours grades the reply).
+VLMEvalKit's rows contain the instruction, and the hub's do not; the judge prompt is ours for both, so runs made here are
+`intern-s1~`. `strict` reads only stated options. The score depends strongly on the size of the
+images: set `--max-pixels`.
 
 Rows are the hub's (index, category, question, `multi-choice options` as a list, answer, image as a list) or VLMEvalKit's
 (options as one string with the instruction, category and l2-category). The hub's index restarts in each task, so the ids of
@@ -26,7 +26,7 @@ from evals.benchmark import Benchmark, Protocol, Variant, answer_line
 from evals.data import Data, Row, Split
 from evals.data.media import images
 from evals.errors import DataError
-from evals.extract.upstream.letters import letters_all_distinct, letters_xlrs
+from evals.extract.upstream.letters import letters_xlrs
 from evals.prompts import ask_with_images, options, plain_text
 from evals.prompts.upstream import UNAVAILABLE
 from evals.report.metrics import accuracy
@@ -113,21 +113,16 @@ def _strict_prompt(sample: Sample, repeat: int) -> Prompt:
 
 
 class Letters(Struct, frozen=True):
-    """Scores 1 if upstream reads exactly the right letters; `judged`: no value for replies left to upstream's judge."""
-
-    judged: bool = False
+    """Scores 1 if upstream reads exactly the right letters."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""
         text = "" if reply.stop == "filter" else reply.text[-100_000:]
-        letters = letters_all_distinct(text) if self.judged else letters_xlrs(text)
-        if letters:
-            if prompt.order:
-                letters = "".join(sorted(prompt.source_letter(letter) or letter for letter in letters))
-            right = set(letters) == set(sample.targets)
-            return binary_score(right=right, answer=letters)
-        value = None if self.judged and text.strip() else 0.0
-        return no_answer(reply, "no letters that upstream reads", value=value)
+        if not (letters := letters_xlrs(text)):
+            return no_answer(reply, "no letters that upstream reads")
+        if prompt.order:
+            letters = "".join(sorted(prompt.source_letter(letter) or letter for letter in letters))
+        return binary_score(right=set(letters) == set(sample.targets), answer=letters)
 
 
 BENCHMARK = Benchmark(
@@ -149,7 +144,7 @@ BENCHMARK = Benchmark(
         "intern-s1": Protocol(
             prompt=_official_prompt,
             upstream=UNAVAILABLE,
-            scorers={"options": Judged(rule=Letters(judged=True), mode="rest")},
+            scorers={"options": Judged(rule=Letters(), mode="whole")},
             metrics=accuracy(macro=True),
             sampling=INTERN_S1,
         ),

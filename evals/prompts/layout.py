@@ -61,6 +61,11 @@ def ask_with_images(sample: Sample, text: str) -> Prompt:
     return Prompt(messages=(Message("user", (*images_of(sample), Text(text))),))
 
 
+def text_first(sample: Sample, text: str) -> Prompt:
+    """Return a prompt with a single user turn: `text`, then the question's images."""
+    return Prompt(messages=(Message("user", (Text(text), *images_of(sample))),))
+
+
 def question_prompt(sample: Sample, repeat: int) -> Prompt:
     """Return a prompt with a single user turn: the question's images, then its text, without an added instruction."""
     return ask_with_images(sample, plain_text(sample.question))

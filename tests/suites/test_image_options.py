@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from evals.data import Data
-from evals.errors import DataError
+from evals.errors import DataError, Waiting
 from evals.extract.upstream.letters import (
     answer_msearth,
-    letters_all_distinct,
     letters_xlrs,
     option_msearth,
 )
 from evals.prompts import plain_text
 from evals.suite import checked_samples
 from evals.suites import microvqa, msearth, xlrs
-from evals.types import Media, Prompt, Reply, Sample
+from evals.types import Media, Prompt, Reply, Sample, Text
 from tests.support.command import evals
 from tests.support.error_messages import raises
 from tests.support.paths import TESTS
@@ -38,7 +39,6 @@ def read_msearth(text: str) -> list[str | None] | None:
 
 RULES = {
     "letters_xlrs": letters_xlrs,
-    "letters_all_distinct": letters_all_distinct,
     "microvqa": lambda text: microvqa.digit_after_answer_is(text, 9),
     "msearth": read_msearth,
 }
@@ -97,11 +97,20 @@ def test_replies_are_scored_under_official_and_strict(
     assert score_value(module.BENCHMARK.suite(variant, "strict"), sample, text) == strict
 
 
-def test_xlrs_with_a_judge_scores_distinct_letters_by_rule_and_leaves_other_replies_to_the_judge() -> None:
-    suite = xlrs.BENCHMARK.suite("lite", "intern-s1")
-    assert score_value(suite, ONE_RIGHT, "B") == 1.0
-    assert score_value(suite, ONE_RIGHT, "Red") == 0.0  # read as D, E and R
-    assert score_value(suite, ONE_RIGHT, "The answer is B") is None
+def test_xlrs_with_a_judge_sends_it_every_reply() -> None:
+    (scorer,) = xlrs.BENCHMARK.suite("lite", "intern-s1").scorers.values()
+    for text in ("B", "The answer is B"):
+        with pytest.raises(Waiting):
+            asyncio.run(scorer(ONE_RIGHT, Prompt(), Reply(text=text)))
+
+
+def test_only_microvqa_and_msearth_send_the_authors_prompt_before_the_images() -> None:
+    parts = [Media(kind="image", media_type="image/png", sha256="0" * 64), Text("What is shown?")]
+    sample = structs.replace(ONE_RIGHT, question=tuple(parts))
+    for module, is_text_first in ((microvqa, True), (msearth, True), (xlrs, False)):
+        protocol = module.BENCHMARK.protocols["official"]
+        (message,) = protocol.prompt(structs.replace(sample, meta={"shown": ""}), 0).messages
+        assert isinstance(message.parts[0], Text) == is_text_first
 
 
 def write_rows(tmp_path: Path, name: str, *rows: dict[str, Any]) -> Data:
@@ -209,8 +218,10 @@ def test_a_table_of_vlmevalkit_is_read_with_its_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize("protocol", ["strict", "official", "intern-s1"])
 def test_the_samples_run_end_to_end_with_their_images(tmp_path: Path, suite: str, protocol: str) -> None:
     pytest.importorskip("PIL")
+    judge = ("--judge", "scripted:call=tests.support.scripted_experts:lenient_judge")
     outcome = evals("run", suite, "--sample", "-m", f"scripted:call=tests.support.scripted_experts:{suite}_{protocol.replace('-', '_')}",
-                    "--protocol", protocol, "--results", tmp_path, "--run", "r", "--json")  # fmt: skip
+                    "--protocol", protocol, "--results", tmp_path, "--run", "r", "--json",
+                    *(judge if (suite, protocol) == ("xlrs", "intern-s1") else ()))  # fmt: skip
     assert outcome.status == 0, outcome.err
     (run,) = outcome.json["runs"]
     assert run["counts"] == {"right": 9}

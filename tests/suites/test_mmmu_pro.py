@@ -109,9 +109,14 @@ def test_a_nested_list_of_options_is_one_option_under_official_and_three_under_s
 
 @pytest.mark.parametrize(
     ("text", "answer"),
-    [("A or B?\nAnswer: C", "C"), ("Answer: (B)", "B"), ("Answer: A\nAnswer: B", None), ("Answer: ab", None)],
+    [
+        ("A or B?\nAnswer: C", "C"),
+        ("Answer: (B)", "B"),
+        ("Answer: A\nNo.\nAnswer: B", "B"),
+        ("Answer: ab", None),
+    ],
 )
-def test_vlmevalkit_reads_the_answer_line_if_there_is_exactly_one(text: str, answer: str | None) -> None:
+def test_vlmevalkit_reads_the_last_answer_line(text: str, answer: str | None) -> None:
     sample = Sample(id="x", target="C", choices=("red", "green", "blue"))
     assert Inferred(line=True)(sample, Prompt(), Reply(text=text)).answer == answer
 

@@ -33,11 +33,10 @@ CHOICES = ("larger", "no", "smaller")
         (VISTA, Sample(id="x", target="B", choices=CHOICES), "C", 0.0),
         (VISTA, Sample(id="x", target="A", choices=CHOICES), "it is larger", 1.0),
         (VISTA, Sample(id="x", target="A", choices=CHOICES), "it grew quite a lot, I believe", None),
-        (VISION, Sample(id="x", target="1/2"), "so \\boxed{0.5}", 1.0),
-        # DEFECT: read as `\frac{1`
-        (VISION, Sample(id="x", target="\\frac{1}{2}"), "\\boxed{\\frac{1}{2}}", None),
-        # DEFECT: the first box is read
-        (VISION, Sample(id="x", target="4"), "\\boxed{3} no, \\boxed{4}", None),
+        (VISION, Sample(id="x", target="1/2"), "0.5", 1.0),
+        # DEFECT: the whole reply is compared
+        (VISION, Sample(id="x", target="1/2"), "so \\boxed{0.5}", None),
+        (VISION, Sample(id="x", target="4"), "\\boxed{4}", None),
         (VISION, Sample(id="x", target="B", choices=tuple("ABCDE")), "\\boxed{B}", 1.0),
         (VISION, Sample(id="x", target="__import__('os')"), "1", None),
     ],

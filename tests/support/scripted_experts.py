@@ -72,6 +72,13 @@ def xlrs_official(prompt: Prompt) -> str:
 xlrs_intern_s1 = xlrs_official
 
 
+def lenient_judge(prompt: Prompt) -> str:
+    """Judge every reply to be right."""
+    from tests.support import judges
+
+    return json.dumps({"case": judges.texts_of(prompt)[0], "verdict": "A"})
+
+
 def microvqa_strict(prompt: Prompt) -> str:
     """State the right option's letter."""
     return f"Think.\nANSWER: {'ABCDE'[_item('microvqa', prompt)['correct_index']]}"

@@ -18,7 +18,7 @@ _SPACING_AND_MARKUP = lazy_pattern(r"\\[,!;: ]|\\q?quad\b|~|\{,\}(?=\d)|[{}$*`]"
 _UNIT_SIGNS = lazy_pattern(r"\^\s*\\circ\b|\^\s*°|°|\\degree\b|\\%|%")
 _INTEGER = lazy_pattern(r"[-+−]?\s?(?:\d{1,3}(?:[,，]\d{3})+|\d+)(?:\.0+)?(?![\d.,]*\d)")
 _UNIT = lazy_pattern(r"(?:\s*[.。]?\s*|\s*[A-Za-z][A-Za-z ]{0,40}[.。]?)\s*")
-_DIGIT_RUN = lazy_pattern(r"[-−]?\d+(?:,\d{3})*")
+_DIGIT_RUN = lazy_pattern(r"\b\d+\b")
 
 
 def _parse_integer(text: str) -> int | None:
@@ -53,8 +53,9 @@ def integer_matharena(text: str) -> int | None:
     r"""Read an integer as MathArena does: the last `\boxed` or `\fbox`; without any box, the last integer in the text.
 
     If the last box is not an integer, it is evaluated (by sympy upstream, by a closed grammar here): `\boxed{65+48}` is 113.
-    If it cannot be evaluated, there is no answer; the last integer of the text is not used instead. Upstream is
-    lenient here on purpose (`strict_parsing: false`). Source: eth-sri/matharena, src/matharena/parser.py @ 2ccbd328.
+    If it cannot be evaluated, there is no answer; upstream uses the last integer of the text if its parsers fail on the box.
+    The last integer is a run of digits between word boundaries, without sign and separators: "-1,024" is 24. Upstream
+    is lenient here on purpose (`strict_parsing: false`). Source: eth-sri/matharena @ e9276603, src/matharena/parser.py.
 
     >>> integer_matharena(r"\boxed{\frac{226}{2}}"), integer_matharena(r"2 cases: \boxed{x}"), integer_matharena("so 5")
     (113, None, 5)
@@ -68,8 +69,7 @@ def integer_matharena(text: str) -> int | None:
     size = 256
     while True:
         start = max(0, len(text) - size)
-        numbers = _DIGIT_RUN.findall(text, start)
-        if len(numbers) > 1 or (numbers and start == 0):
+        if numbers := _DIGIT_RUN.findall(text, start):
             return integer_from_digits(numbers[-1])
         if start == 0:
             return None

@@ -52,8 +52,8 @@ def _last_isolated(text: str) -> str | None:
 def first_match(name: str, pattern: str) -> Callable[[str, int], str | None]:
     """Return a rule that reads an option from the first match of a pattern; `name`: the rule's name in cards.
 
-    Group 1 of the pattern is the option's letter, in upper or lower case, or its number, counted from 1. The rule returns
-    None if there is no such option.
+    Group 1 of the pattern is the option's letter, or its number, counted from 1. The rule returns None if there is no such
+    option; a letter in lower case is none, as upstream compares it with a capital.
     """
     compiled = lazy_pattern(pattern)
 
@@ -61,7 +61,7 @@ def first_match(name: str, pattern: str) -> Callable[[str, int], str | None]:
         match = compiled.search(text)
         if match is None or len(match[1]) > 2:
             return None
-        index = int(match[1]) - 1 if match[1].isdecimal() else ascii_uppercase.index(match[1].upper())
+        index = int(match[1]) - 1 if match[1].isdecimal() else ascii_uppercase.find(match[1])
         return ascii_uppercase[index] if 0 <= index < count else None
 
     read.__name__ = name
@@ -132,12 +132,3 @@ def letters_xlrs(text: str) -> str:
         return ""
     letters = re.findall(r"\(([a-eA-E])\)", text) or re.findall("[a-eA-E]", text)
     return "".join(sorted({letter.upper() for letter in letters}))
-
-
-def letters_all_distinct(text: str) -> str | None:
-    """Return all letters of a reply if none occurs twice ("Red" is D, E and R), or else None: upstream then asks a judge.
-
-    Source: open-compass/VLMEvalKit @ e8e78f05, dataset/utils (MCQ_VERIFIER, several answers), used for XLRS-Bench.
-    """
-    letters = [letter for letter in text.upper() if "A" <= letter <= "Z"]
-    return "".join(sorted(letters)) if letters and len(letters) == len(set(letters)) else None

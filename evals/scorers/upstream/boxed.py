@@ -52,7 +52,7 @@ class MathArenaBox(BoxedExpression, frozen=True):
 
     The last box is cleaned of `\text{...}`, degrees, spacing and commas between digits; the text after the last `=` and
     before `\approx` counts. Without a box, as in HMMT's configuration (`strict_parsing: false`), the last integer of the
-    reply counts, without its sign. Not implemented: upstream's manual corrections of about a hundred replies, its grammar
+    reply counts, without its sign (upstream also uses it if its parsers fail on the box). Not implemented: upstream's manual corrections of about a hundred replies, its grammar
     (decimals must agree to 1e-10, here to six digits; adjacent letters are a product), and lists in several boxes on a line.
     """
 

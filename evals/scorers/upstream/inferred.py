@@ -29,7 +29,7 @@ class Inferred(Struct, frozen=True):
 
     exact: bool = False
     line: bool = False
-    """Whether, as for MMMU-Pro, only the line that begins with "Answer:" is read if there is exactly one such line."""
+    """Whether, as for MMMU-Pro, only the last line that begins with "Answer:" is read if there is one."""
 
     def options(self, sample: Sample, prompt: Prompt) -> tuple[str, ...]:
         """Return the options as shown; for an open question, the gold answer and `OTHER_OPTION`."""
@@ -64,11 +64,11 @@ def closest_option(rule: Inferred | None = None) -> Judged:
 
 
 def _answer_line(text: str) -> str:
-    """Return the text after the only "Answer:", or its only capital letter; the whole text if there is no such line."""
+    """Return the rest of the last line that begins with "Answer:", or its only capital; the text if there is no such line."""
     answers = [line for line in map(str.strip, text.strip().split("\n")) if line.startswith("Answer:")]
-    if len(answers) != 1:
+    if not answers:
         return text
-    stated = answers[0].removeprefix("Answer:")
+    stated = answers[-1].removeprefix("Answer:")
     letters = {letter for letter in stated if letter in LETTERS}
     return letters.pop() if len(letters) == 1 else stated
 

@@ -1,18 +1,16 @@
 r"""MathVista and MathVision as scored by VLMEvalKit, which produced the published Intern-S1 scores.
 
-Source: VLMEvalKit @ e8e78f05, dataset/utils/mathvista.py and mathv.py (the same at 09818277 and 1344ef21): a rule first,
-then a judge that extracts the final answer, then the same rule on the extracted answer. Known defects, kept:
+Source: VLMEvalKit @ e8e78f05, dataset/utils/mathvista.py and mathv.py: a rule first, then a judge that extracts the final
+answer, then the same rule on the extracted answer. Known defects, kept:
 
 * options are read by the rule for multiple choice (evals/extract/upstream/vlmevalkit.py, with its own defects), and its
   result is final; a free-form answer is final only if it is right, so the judge can only raise the score;
 * MathVista: an integer is parsed by `int`, so `7.0` and `7 cm` are wrong; a decimal must be equal, not rounded; a list
   is never compared and always wrong (two problems);
-* MathVision: a box is read up to its first closing brace, so `\boxed{\frac{1}{2}}` is `\frac{1`; the first box counts.
+* MathVision: the whole reply is compared, so a free-form answer in a box, or in a sentence, is left to the judge.
 """
 
 from __future__ import annotations
-
-import re
 
 from msgspec import Struct
 
@@ -22,7 +20,6 @@ from evals.scorers.judge.judged import Judged
 from evals.scorers.outcomes import binary_score, no_answer
 from evals.types import Prompt, Reply, Sample, Score
 
-_BOX = re.compile(r"\\boxed\{([^}]*)\}")
 MAX_CHARS = 100_000
 EQUALITY_TOLERANCE = 1e-6
 
@@ -61,8 +58,6 @@ class MathRule(Struct, frozen=True):
 
     def _read(self, sample: Sample, prompt: Prompt, text: str) -> tuple[bool, str] | None:
         """Return whether the answer in a text is right, and the answer itself; None if upstream reads none."""
-        if not self.mathvista and (box := _BOX.search(text)):
-            text = box[1]
         if sample.choices:
             shown_letter = option_vlmevalkit(text, self.options(sample, prompt))
             letter = shown_letter and (prompt.source_letter(shown_letter) or shown_letter)
