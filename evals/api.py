@@ -185,15 +185,16 @@ def gate(
     )
     limits = noise.repeatability_limits(folder, baseline_runs)
     account = alpha_spending.read_account(rules, folder)
+    digest = alpha_spending.outcomes_digest((*candidate_runs, *baseline_runs)) if account else ""
     if account:
         alpha_spending.require_unspent_alpha(
-            account, candidate=run_names(candidate_runs), baseline=run_names(baseline_runs)
+            account, candidate=run_names(candidate_runs), baseline=run_names(baseline_runs), digest=digest
         )
     candidates, baselines = suite_runs.with_common_ids(candidate_runs, baseline_runs)
     report = gate_runs(candidates, baselines, alpha_spending.single_gate_policy(rules), limits=limits)
     remarks = policy_promises.promise_remarks(candidate_runs, rules)
     report = structs.replace(report, notes=(*report.notes, *remarks))
-    return alpha_spending.record(account, report) if account else report
+    return alpha_spending.record(account, report, digest=digest) if account else report
 
 
 def run_request(request: RunRequest, *, say: Callable[[str], None]) -> tuple[Runs, bool]:

@@ -287,10 +287,10 @@ def _suite_runs(runs: Sequence[Run], measurement: MeasuredScore) -> list[SuiteRu
 
     if len(measurement.cards) != 1:
         return []
+    (measured,) = measurement.cards
+    cards = [(run, run.card) for run in runs if run.path.name == measured.run]
     return [
-        of_run(run)
-        for run in runs
-        if run.path.name == measurement.cards[0].run and run.card.config.suite == measurement.suite
+        of_run(run) for run, card in cards if (card.config, card.model) == (measured.config, measured.model)
     ]
 
 

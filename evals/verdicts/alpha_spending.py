@@ -11,6 +11,8 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections.abc import Iterable
+from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -21,8 +23,10 @@ from evals import disk
 from evals.errors import StoreError, UsageError
 from evals.records import mirror
 from evals.validation import cause
+from evals.verdicts import baseline as baselines
 from evals.verdicts.gate import GateReport
 from evals.verdicts.policy import Policy, Series
+from evals.verdicts.suite_run import SuiteRun
 
 FOLDER = "series"
 
@@ -36,6 +40,8 @@ class RecordedGate(Struct, frozen=True, kw_only=True):
     verdict: str
     when: float
     """Seconds since 1970."""
+    digest: str = ""
+    """Hash of what was judged; empty in older files, in which the names alone identify a gate."""
 
 
 class AlphaAccount(NamedTuple):
@@ -79,16 +85,31 @@ def _read_gates(path: Path) -> tuple[RecordedGate, ...]:
         raise StoreError(f"{path}: not a record of a series of gates ({cause(error)})") from None
 
 
-def require_unspent_alpha(account: AlphaAccount, *, candidate: str, baseline: str) -> None:
+def outcomes_digest(suite_runs: Iterable[SuiteRun]) -> str:
+    """Return a hash of the outcomes of runs, which distinguishes runs of one name: of other models, of other nights, or continued."""
+    digest = sha256()
+    for run in map(baselines.hash_ids, suite_runs):
+        outcomes = {
+            scorer: sorted((point.id, point.repeat, point.verdict, point.value) for point in side.points)
+            for scorer, side in run.sides.items()
+        }
+        digest.update(msgspec.json.encode((run.identity, outcomes)))
+    return digest.hexdigest()
+
+
+def require_unspent_alpha(account: AlphaAccount, *, candidate: str, baseline: str, digest: str) -> None:
     """Raise UsageError if all alpha has been spent, unless this pair of runs has been tested before."""
-    if _earlier_gate(account, candidate, baseline) is None and len(account.gates) >= account.series.gates:
+    if (
+        _earlier_gate(account, candidate, baseline, digest) is None
+        and len(account.gates) >= account.series.gates
+    ):
         raise UsageError(
             f"series {account.series.name}: all {account.series.gates} gates that share an alpha of {account.alpha:g} have been used; "
             f"set another name in the policy's [series] to start a new one"
         )
 
 
-def record(account: AlphaAccount, report: GateReport) -> GateReport:
+def record(account: AlphaAccount, report: GateReport, *, digest: str) -> GateReport:
     """Append a gate to the series' file unless the same runs are in it; return its report with a note on the remaining alpha.
 
     The file is locked and read again, as another gate may have been recorded in the meantime. Raises UsageError if that
@@ -99,10 +120,12 @@ def record(account: AlphaAccount, report: GateReport) -> GateReport:
         with os.fdopen(disk.create(account.path, append=True), "ab") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             account = account._replace(gates=_read_gates(account.path))
-            require_unspent_alpha(account, candidate=report.candidate, baseline=report.baseline)
-            earlier = _earlier_gate(account, report.candidate, report.baseline)
+            require_unspent_alpha(
+                account, candidate=report.candidate, baseline=report.baseline, digest=digest
+            )
+            earlier = _earlier_gate(account, report.candidate, report.baseline, digest)
             if earlier is None:
-                account = _append(account, report, stream)
+                account = _append(account, report, stream, digest)
     except OSError as error:
         raise StoreError(f"cannot write {account.path}: {error.strerror or error}") from None
     repeated = " (these runs were judged before)" if earlier else ""
@@ -113,10 +136,10 @@ def record(account: AlphaAccount, report: GateReport) -> GateReport:
     return structs.replace(report, notes=(*report.notes, note))
 
 
-def _append(account: AlphaAccount, report: GateReport, stream: BinaryIO) -> AlphaAccount:
+def _append(account: AlphaAccount, report: GateReport, stream: BinaryIO, digest: str) -> AlphaAccount:
     gate = RecordedGate(
         candidate=report.candidate, baseline=report.baseline, alpha=account.alpha_per_gate,
-        verdict=report.verdict, when=time.time(),
+        verdict=report.verdict, when=time.time(), digest=digest,
     )  # fmt: skip
     stream.write(msgspec.json.encode(gate) + b"\n")
     stream.flush()
@@ -124,6 +147,10 @@ def _append(account: AlphaAccount, report: GateReport, stream: BinaryIO) -> Alph
     return account._replace(gates=(*account.gates, gate))
 
 
-def _earlier_gate(account: AlphaAccount, candidate: str, baseline: str) -> RecordedGate | None:
-    matches = (gate for gate in account.gates if (gate.candidate, gate.baseline) == (candidate, baseline))
+def _earlier_gate(account: AlphaAccount, candidate: str, baseline: str, digest: str) -> RecordedGate | None:
+    matches = (
+        gate
+        for gate in account.gates
+        if (gate.candidate, gate.baseline) == (candidate, baseline) and gate.digest in ("", digest)
+    )
     return next(matches, None)

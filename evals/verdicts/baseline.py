@@ -67,6 +67,9 @@ class Block(Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
     tokens: dict[str, int] = {}
     cost_usd: float | None = None
     seconds: float | None = None
+    restrictions: tuple[str, ...] = ()
+    """See `SuiteRun`; empty in older files, as are `absent_groups`."""
+    absent_groups: tuple[str, ...] = ()
 
 
 def id_hash(suite: str, sample_id: str) -> str:
@@ -122,6 +125,7 @@ def _block_lines(run: SuiteRun, scorer: str) -> list[bytes]:
         suite=run.suite, protocol=run.protocol, scorer=scorer, data_sha256=run.data_sha256, scorers=dict(run.scorers),
         repeats=side.repeats, samples=len(side.golds), scored=len(side.points), gated=run.gated, version=run.version,
         judge=run.judge, tokens=dict(run.tokens), cost_usd=run.cost_usd, seconds=run.seconds,
+        restrictions=run.restrictions, absent_groups=side.absent_groups,
     )  # fmt: skip
     by_sample: dict[str, dict[int, Point]] = defaultdict(dict)
     for point in side.points:
@@ -207,7 +211,7 @@ def _add_block(blocks: dict[tuple[str, str], SuiteRun], head: Head, block: Block
         version=block.version, data_sha256=block.data_sha256, scorers=block.scorers,
         metrics=at_repeats(_metrics_for_hashed_ids(suite, side.golds), block.repeats), sides={block.scorer: side},
         judge=block.judge if suite.judged else "", tokens=block.tokens, cost_usd=block.cost_usd,
-        seconds=block.seconds, gated=block.gated, original_ids={},
+        seconds=block.seconds, gated=block.gated, original_ids={}, restrictions=block.restrictions,
     )  # fmt: skip
 
 
@@ -246,4 +250,4 @@ def _parse_samples(block: Block, rows: list[bytes]) -> Side:
                     sample_id, repeat, group, cluster or sample_id, verdict, number, answer, gold_target, options, score_parts,
                 )
             )  # fmt: skip
-    return Side(points, golds, block.repeats)
+    return Side(points, golds, block.repeats, absent_groups=block.absent_groups)

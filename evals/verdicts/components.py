@@ -112,7 +112,9 @@ def components(
         return None
     base = _run_values(baseline)
     key = (baseline.suite, baseline.data_sha256)
-    others = [_run_values(run) for run in runs if (run.suite, run.data_sha256) == key]
+    other_runs = {run.identity: run for run in runs if (run.suite, run.data_sha256) == key}
+    other_runs.pop(baseline.identity, None)  # a run does not differ from itself
+    others = [_run_values(run) for run in other_runs.values()]
     same_model_runs = [other for other in others if _have_same_model(base, other)]
     values = np.array(list(base.values.values()))
     if len(values) < 2:

@@ -9,14 +9,15 @@ doi 10.1073/pnas.2322083121; Cochran, Sampling Techniques, chapter 7).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from math import isnan
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from evals.errors import UsageError
 from evals.report.estimand_names import Estimand
 from evals.report.statistics import Interval, bounded_interval, cluster_variance, kish, t_quantile
 from evals.types import Metric
-from evals.verdicts.pairs import reduce_samples
+from evals.verdicts.pairs import SampleValue, reduce_run
 from evals.verdicts.suite_run import SuiteRun
 
 if TYPE_CHECKING:
@@ -70,22 +71,25 @@ def adjust(
 
     metric = run.headline
     _check_controls(run, controls, metric, estimand)
-    population = {sample_id: i for i, sample_id in enumerate(controls[0].side.golds)}
-    columns = [_imputed_values(control, metric, list(population)) for control in controls]
-    item_predictors = build_predictors(columns, [gold.group for gold in controls[0].side.golds.values()])
-    sample_values = {
-        sample_id: value.value
-        for sample_id, value in reduce_samples(run.side_of(metric), metric, run.side.golds).items()
-    }
-    sample_ids = sorted(sample_values.keys() & population.keys())
+    reduced = reduce_run(run.side_of(metric), metric)
+    reduced_controls = [reduce_run(control.side_of(metric), metric) for control in controls]
+    golds = reduced_controls[0].side.golds
+    population = {sample_id: i for i, sample_id in enumerate(golds)}
+    columns = [_imputed_values(control.values, population) for control in reduced_controls]
+    item_predictors = build_predictors(columns, [gold.group for gold in golds.values()])
+    sample_ids = sorted(
+        sample_id
+        for sample_id, sample in reduced.values.items()
+        if sample_id in population and not isnan(sample.value)
+    )
     if len(sample_ids) < MIN_ITEMS + 10 * len(controls):
         raise UsageError(
             f"{run.run} has {len(sample_ids)} scored items, but --control needs at least {MIN_ITEMS + 10 * len(controls)} "
             f"({MIN_ITEMS}, and ten for each control run)"
         )
     rows = np.array([population[sample_id] for sample_id in sample_ids])
-    clusters = [run.side.golds[sample_id].cluster for sample_id in sample_ids]
-    scores = np.array([sample_values[sample_id] for sample_id in sample_ids])
+    clusters = [golds[sample_id].cluster for sample_id in sample_ids]
+    scores = np.array([reduced.values[sample_id].value for sample_id in sample_ids])
     codes = np.unique(clusters, return_inverse=True)[1]
     unadjusted, adjusted, ratio = intervals(
         scores, rows, codes, item_predictors, metric=metric, estimand=estimand
@@ -196,15 +200,15 @@ def _check_controls(run: SuiteRun, controls: Sequence[SuiteRun], metric: Metric,
         )
 
 
-def _imputed_values(control: SuiteRun, metric: Metric, sample_ids: Sequence[str]) -> Floats:
+def _imputed_values(sample_values: Mapping[str, SampleValue], sample_ids: Iterable[str]) -> Floats:
     """Return a control run's value on each item (items,); missing values are replaced by the mean of the others."""
     import numpy as np
 
-    sample_values = reduce_samples(control.side_of(metric), metric, sample_ids)
     column = np.array(
         [sample_values[sample_id].value if sample_id in sample_values else np.nan for sample_id in sample_ids]
     )
-    return np.where(np.isnan(column), np.nanmean(column) if sample_values else 0.0, column)
+    is_missing = np.isnan(column)
+    return np.where(is_missing, 0.0 if is_missing.all() else np.nanmean(column), column)
 
 
 def _variance_of_mean(values: Floats, codes: NDArray[np.intp]) -> float:

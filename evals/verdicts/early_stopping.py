@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,13 +32,19 @@ class EarlyStoppingGate:
         self.baseline = suite_runs.load_named_runs(results, against, suites=suites)
         check_margins(self.gate_policy, noise.repeatability_limits(results, self.baseline), self.baseline)
         self.gate: SequentialGate | None = None
+        self._digest = ""
+        """Hash of the jobs' runs: a run that is continued is still the same test."""
 
     def begin(self, jobs: Sequence[Job], *, seed: int) -> SequentialGate:
         """Create and return the sequential gate for these jobs."""
         if self.account:
-            names = ", ".join(dict.fromkeys(job.writer.path.name for job in jobs))
+            cards = [job.writer.card for job in jobs]
+            self._digest = sha256(
+                repr([(card.run, card.model, card.started) for card in cards]).encode()
+            ).hexdigest()
+            names = ", ".join(dict.fromkeys(card.run for card in cards))
             alpha_spending.require_unspent_alpha(
-                self.account, candidate=names, baseline=run_names(self.baseline)
+                self.account, candidate=names, baseline=run_names(self.baseline), digest=self._digest
             )
         self.gate = SequentialGate(jobs, self.baseline, self.gate_policy, seed=seed)
         return self.gate
@@ -59,7 +66,7 @@ class EarlyStoppingGate:
         report = gate.report(
             candidate=run_names(candidate), baseline=run_names(self.baseline), final=final_report
         )
-        return alpha_spending.record(self.account, report) if self.account else report
+        return alpha_spending.record(self.account, report, digest=self._digest) if self.account else report
 
 
 def early_stopping_gate(request: RunRequest) -> EarlyStoppingGate | None:

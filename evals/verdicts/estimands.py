@@ -82,7 +82,8 @@ def noise_error(pairing: Pairing, *, group: str | None = None, limit: float | No
         limit = None  # a repeatability limit is valid for the headline only
     if pairing.metric.pool == "whole":
         return None if limit is None else sqrt(2) * limit / LIMIT_FACTOR
-    rows = pairing.rows_of(group)
+    if not (rows := pairing.rows_of(group)):
+        return None
     weights = item_weights(len(rows), pairing.strata(rows, group))
     variances_a, variances_b = (
         within_item_variances(side, pairing.metric) for side in (pairing.a, pairing.b)

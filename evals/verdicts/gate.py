@@ -279,7 +279,7 @@ def _verdict_and_reasons(
         for side, share in zip(("candidate", "baseline"), case.coverage, strict=True)
         if share < policy.coverage
     ]
-    if not case.is_noise_known:
+    if not case.is_noise_known and all(pairing.rows_of(None) for pairing in case.pairings):
         reasons.append(
             "these-items needs within-item noise: repeats in both runs, or a repeatability report (`evals gate noise`)"
         )

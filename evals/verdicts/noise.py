@@ -65,8 +65,8 @@ class RepeatabilityReport(Struct, frozen=True, kw_only=True):
 
 def measure(runs: Sequence[SuiteRun], *, conditions: Conditions | None = None) -> RepeatabilityReport:
     """Measure the repeatability of a suite from two or more runs of it."""
-    if len(runs) < 2:
-        raise UsageError("measuring noise requires at least two runs")
+    if len({run.run for run in runs}) < max(2, len(runs)):
+        raise UsageError("measuring noise requires at least two different runs, and each only once")
     first = runs[0]
     metric = first.headline
     pairings = [pair(a, b, metric) for a, b in combinations(runs, 2)]
@@ -143,8 +143,12 @@ def read_all(results: Path) -> list[RepeatabilityReport]:
 
 
 def matching_reports(results: Path, suite_runs: Sequence[SuiteRun]) -> dict[SuiteKey, RepeatabilityReport]:
-    """Return, by suite and protocol, the report whose data, repeats and model are also those of a run."""
-    reports = {(r.suite, r.protocol, r.data_sha256, r.repeats, r.model): r for r in read_all(results)}
+    """Return, by suite and protocol, the report whose data, repeats and model are also those of a run.
+
+    Of several reports, e.g. for different precisions, the one with the largest limit: a run does not state these conditions.
+    """
+    by_limit = sorted(read_all(results), key=lambda report: report.limit)
+    reports = {(r.suite, r.protocol, r.data_sha256, r.repeats, r.model): r for r in by_limit}
     conditions = {run.key: (*run.key, run.data_sha256, run.side.repeats, run.model) for run in suite_runs}
     return {key: reports[condition] for key, condition in conditions.items() if condition in reports}
 

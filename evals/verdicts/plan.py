@@ -80,6 +80,8 @@ def plan(
     components are estimated; `drop`: the loss that budgets are computed for, by default each suite's margin.
     """
     reports = reports or {}
+    if same := {run.identity for run in baseline} & {run.identity for run in second_runs}:
+        raise UsageError(f"{min(same)[0]} is the baseline itself: name a second run of its model")
     check_margins(policy, {key: report.limit for key, report in reports.items()}, baseline)
     suites = [_prepare_suite(rule, policy, baseline, second_runs, reports) for rule in policy.judged_rules]
     unchanged, at_margin, at_twice_margin = _simulate(suites, simulations, seed)

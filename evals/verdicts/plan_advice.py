@@ -50,7 +50,10 @@ def sufficient_changes(
         line = f"{plan.suite}: margin = {margin:g}"
         if not any(isinstance(design, NormalDesign) for design in suite.designs):
             repeats = ceil(plan.repeats * (z_total * plan.error / plan.margin) ** 2)
-            line += f", or {repeats} repeats in both runs instead of {plan.repeats} (with sampling enabled)"
+            if repeats > plan.repeats:  # else the items are too few, not the replies
+                line += (
+                    f", or {repeats} repeats in both runs instead of {plan.repeats} (with sampling enabled)"
+                )
         lines.append(f'{line}, or tier = "supporting"')
     poolable = [s for s in underpowered if isinstance(s.rule, Entry) and isinstance(s.designs[0], Design)]
     units = {(suite.case.metric.unit, suite.case.metric.better) for suite in poolable}

@@ -124,19 +124,19 @@ def with_noise(
     """Return a score with its run-to-run noise, from repeats or a matching report; unchanged if unknown, or for a mean of runs."""
     if len(score.cards) != 1:
         return score
-    key = (score.suite, score.protocol)
-    suite_run = next((other for other in suite_runs if (other.suite, other.protocol) == key), None)
+    suite_run = next((run for run in suite_runs if run.key == (score.suite, score.protocol)), None)
     if suite_run is None:
         return score
     if (sd := within_item_sd(suite_run.side_of(suite_run.headline), suite_run.headline)) is not None:
         return structs.replace(score, noise=sd, noise_from="own repeats")
-    for report in reports:
-        conditions = (report.suite, report.protocol, report.data_sha256, report.model, report.metric)
-        if conditions == (
-            suite_run.suite, suite_run.protocol, suite_run.data_sha256, suite_run.model, suite_run.headline.name,
-        ):  # fmt: skip
-            scale = sqrt(report.repeats / suite_run.side.repeats)
-            return structs.replace(score, noise=report.deviation * scale, noise_from="repeatability report")
+    key = (*suite_run.key, suite_run.data_sha256, suite_run.model, suite_run.headline.name)
+    deviations = [
+        report.deviation * sqrt(report.repeats / suite_run.side.repeats)
+        for report in reports
+        if (report.suite, report.protocol, report.data_sha256, report.model, report.metric) == key
+    ]
+    if deviations:  # of several, e.g. for different precisions, which a run does not state, the largest
+        return structs.replace(score, noise=max(deviations), noise_from="repeatability report")
     return score
 
 

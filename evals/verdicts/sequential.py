@@ -167,6 +167,20 @@ class SuiteTest:
         """Return whether every sample has been processed."""
         return self.next_cluster >= len(self.clusters)
 
+    @property
+    def difference(self) -> float | None:
+        """Return the mean difference over the processed samples; None if there are none."""
+        return self.difference_total / self.weight_total if self.weight_total else None
+
+    def gain_prevents_pass(self, alpha: float) -> bool:
+        """Return whether the gain is above the policy's plausible one: significantly or, before the last sample, observed."""
+        if self.entry.plausible is None:
+            return False
+        gain = (self.difference or 0.0) * (1 if self.metric.better == "higher" else -1)
+        if gain <= self.entry.plausible:
+            return False
+        return not self.is_exhausted or self.bets.limits(alpha)[0] > self.entry.plausible
+
 
 class SequentialGate:
     """All suites of a command, tested against a baseline until the policy's verdict is certain."""
@@ -190,7 +204,16 @@ class SequentialGate:
             index = job_index.get(suite_name, variants[0] if len(variants) == 1 else None)
             if index is None:
                 raise UsageError(f"the policy judges {entry.name}, which this command does not run")
+            if index in self.tests:
+                raise UsageError(
+                    f"the policy has several entries for {jobs[index].suite.id}, but --until-decided tests one metric per suite: "
+                    "keep one of them, or judge finished runs with `evals gate`"
+                )
             job, estimand = jobs[index], policy.estimand_of(entry)
+            if entry.protocol not in ("", job.suite.protocol):
+                raise UsageError(
+                    f"policy: {entry.name}: requires protocol {entry.protocol}, but this command uses {job.suite.protocol}"
+                )
             self.tests[index] = SuiteTest(
                 job, entry, _baseline_of(job, baseline), seed=seed, estimand=estimand
             )
@@ -241,7 +264,9 @@ class SequentialGate:
         if test.bets.is_regression(self.alpha / family_size):
             return "regression"
         is_covered = min(test.coverage, test.baseline_coverage) >= self.policy.coverage
-        return "pass" if is_covered and test.bets.passes(self.alpha) else "cannot tell"
+        if not (is_covered and test.bets.passes(self.alpha)):
+            return "cannot tell"
+        return "cannot tell" if test.gain_prevents_pass(self.alpha) else "pass"
 
     @property
     def verdict(self) -> Verdict:
@@ -288,6 +313,7 @@ class SequentialGate:
         return GateReport(
             verdict=overall_verdict((suite.tier, suite.verdict) for suite in suites), suites=tuple(suites), candidate=candidate, baseline=baseline,
             alpha=self.policy.alpha, level=1 - 2 * self.alpha, notes=tuple(self._sample_count_notes()), sequential=True,
+            alarms=tuple(f"{suite.suite}: {suite.alarm}" for suite in suites if suite.alarm),
         )  # fmt: skip
 
     def _sample_count_notes(self) -> list[str]:
@@ -298,6 +324,15 @@ class SequentialGate:
             for test in self.tests.values()
         ]
 
+    def _gain_alarm(self, test: SuiteTest) -> str:
+        """Return a warning if the gain is implausibly large, as in `gate.py`; empty if it is not."""
+        limit = 3 * test.entry.margin if test.entry.plausible is None else test.entry.plausible
+        if not test.gain_prevents_pass(self.alpha) and test.bets.limits(self.alpha)[0] <= limit:
+            return ""
+        return (
+            f"better by more than {format_size(limit, test.metric.unit)}: check the answer extraction first"
+        )
+
     def _suite_verdict(self, test: SuiteTest) -> SuiteVerdict:
         verdict = self.verdict_of(test)
         low, high = self._difference_limits(test)
@@ -307,6 +342,8 @@ class SequentialGate:
             for side, coverage in (("candidate", test.coverage), ("baseline", test.baseline_coverage))
             if coverage < self.policy.coverage
         ]
+        if verdict == "cannot tell" and (alarm := self._gain_alarm(test)):
+            gaps.append(f"; {alarm}")
         reasons = {
             "pass": f"non-inferior within {margin}, after {test.processed} samples",
             "regression": f"the loss significantly exceeds {margin}, after {test.processed} samples",
@@ -316,10 +353,10 @@ class SequentialGate:
         return SuiteVerdict(
             suite=test.entry.name, protocol=test.job.suite.protocol, tier=test.entry.tier,
             metric=test.metric.name, verdict=verdict, reasons=(reasons[verdict],), value_baseline=None,
-            value_candidate=None, difference=test.difference_total / test.weight_total if test.weight_total else None, low=low,
+            value_candidate=None, difference=test.difference, low=low,
             high=high, margin=test.entry.margin, better=test.metric.better, unit=unit, n=test.processed,
             coverage=test.coverage, coverage_baseline=test.baseline_coverage, estimand=test.estimand,
-            method="betting without replacement" if test.estimand == "this-run" else "betting",
+            alarm=self._gain_alarm(test), method="betting without replacement" if test.estimand == "this-run" else "betting",
             p_pass=min(1.0, exp(-test.bets.max_log_pass_wealth)),
             p_regression=min(1.0, family_size * exp(-test.bets.max_log_regression_wealth)),
         )  # fmt: skip

@@ -60,6 +60,11 @@ class SuiteRun(Struct, frozen=True, kw_only=True):
         return self.suite, self.protocol
 
     @property
+    def identity(self) -> tuple[str, str, str, str]:
+        """Return what identifies a run: the runs of one command share their id."""
+        return self.run, self.model, self.suite, self.protocol
+
+    @property
     def side(self) -> Side:
         """Return the outcomes and gold answers under the suite's first scorer."""
         return next(iter(self.sides.values()))

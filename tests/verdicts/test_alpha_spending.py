@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,23 @@ def test_two_gates_share_alpha_and_a_third_is_refused(folder: Path) -> None:
     assert {run["run"] for run in evals("show", "--json").json["runs"]} == {"base", "a", "b", "c"}
 
 
+def test_a_run_of_the_same_name_with_other_outcomes_spends_alpha(folder: Path) -> None:
+    assert "gate 1 of 2" in gate("a").out
+    arguments = ("aime:2025", "--sample", "--run", "a", "--results", "tomorrow", "--quiet")
+    assert evals("run", *arguments, "-m", "demo:careful").status == 0
+    (card,) = (folder / "tomorrow").rglob("card.json")
+    assert "gate 2 of 2" in gate(str(card.parent)).out
+    assert "judged before" in gate(str(card.parent)).out
+
+
+def test_a_gate_recorded_by_an_earlier_version_is_recognised_by_its_names(folder: Path) -> None:
+    path = folder / "results/series/nightly.jsonl"
+    path.parent.mkdir()
+    line = {"candidate": "a", "baseline": "base", "alpha": 0.1, "verdict": "pass", "when": 1.0}
+    path.write_text(f"{json.dumps(line)}\n")
+    assert "judged before" in gate("a").out
+
+
 def test_gates_that_run_at_the_same_time_do_not_overspend_alpha(folder: Path) -> None:
     rules = policy.read(folder / "policy.toml")
     without_series = structs.replace(rules, series=None)
@@ -53,13 +71,13 @@ def test_gates_that_run_at_the_same_time_do_not_overspend_alpha(folder: Path) ->
         rules, folder / "results"
     )  # read by all three before any is recorded
     assert account is not None
-    notes = [alpha_spending.record(account, report).notes[-1] for report in reports[:2]]
+    notes = [alpha_spending.record(account, report, digest="0").notes[-1] for report in reports[:2]]
     assert [note.partition(" at")[0] for note in notes] == [
         "series nightly: gate 1 of 2",
         "series nightly: gate 2 of 2",
     ]
     with raises(UsageError):
-        alpha_spending.record(account, reports[2])
+        alpha_spending.record(account, reports[2], digest="0")
     assert len(account.path.read_text().splitlines()) == 2
 
 

@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from evals import load
+from evals.commands.claims import _suite_runs as suite_runs_of
 from evals.errors import DataError
+from evals.records import store
 from evals.verdicts import reported as claims
 from evals.verdicts.reported import normalise_model_name
+from evals.verdicts.reproduction import measured_scores
 from tests.support.command import evals
 from tests.support.error_messages import raises
 from tools import make_claims
@@ -164,3 +167,14 @@ def test_a_claim_without_a_valid_number_of_items_is_reported_without_a_traceback
         assert "not tested: the number of items is unknown" in outcome.out
         assert "Traceback" not in outcome.err
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["claims", "own.toml"]
+
+
+def test_the_noise_of_a_score_is_that_of_its_own_model_if_models_share_a_run_s_name(here: Path) -> None:
+    models = ("-m", "demo:careful", "-m", "demo:careless")
+    assert evals("run", "aime:2025", "--sample", *models, "--run", "both", "--quiet").status == 0
+    runs = store.find(here / "results", "both")
+    cards = [run.card for run in runs]
+    assert len({card.model for card in cards}) == 2
+    for score in measured_scores(cards, []):
+        (suite_run,) = suite_runs_of(runs, score)
+        assert suite_run.model == score.cards[0].model

@@ -10,7 +10,7 @@ from msgspec import structs
 
 from evals.report.metrics import accuracy, at_repeats, mean_value, repeat_metrics
 from evals.types import Metric
-from evals.verdicts.baseline import hash_ids
+from evals.verdicts.baseline import hash_ids, read, write
 from evals.verdicts.compare import compare
 from evals.verdicts.comparison_text import sentences
 from evals.verdicts.flips import changed_outcomes, count_verdict_changes
@@ -83,6 +83,17 @@ def test_hashing_ids_for_a_baseline_file_keeps_the_groups_that_a_subset_lacks():
         for name in "ab"
     ]
     assert Pairing(runs[0].side, runs[1].side, MACRO).evidence() is None
+
+
+def test_a_baseline_file_states_that_its_run_covers_a_subset_and_which_groups_it_lacks(tmp_path):
+    subset = side_of([1.0, 0.0], groups=["x", "y"])._replace(absent_groups=("z",))
+    run = suite_run("a", subset, suite="mmlu-pro", restrictions=("a subset of 2 items",))
+    write(tmp_path / "base.jsonl", [run])
+    runs = read(tmp_path / "base.jsonl")
+    comparison = compare([runs, runs])
+    (macro,) = (row for row in comparison.pairs if row.metric == "accuracy_macro" and not row.group)
+    assert macro.value_a is None
+    assert comparison.notes == ("a subset of 2 items: mmlu-pro",)
 
 
 def test_macro_is_the_mean_of_group_means():

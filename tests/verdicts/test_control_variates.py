@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,8 @@ import pytest
 
 import evals as science_evals
 from evals.errors import UsageError
+from evals.report.metrics import mean_value
+from evals.types import Metric, Point
 from evals.verdicts.control_variates import adjust
 from evals.verdicts.suite_run import SuiteRun
 from tests.performance.control import measure, read_recordings
@@ -74,6 +76,25 @@ def test_unsuitable_subsets_and_controls_are_refused() -> None:
             adjust(run, [control])
     with raises(UsageError):
         adjust(subset, [whole], estimand="these-items")
+
+
+def test_failed_calls_and_items_that_the_metric_leaves_out_are_in_neither_score() -> None:
+    def of(points: Sequence[Point]) -> float:
+        if points[0].group == "left out":
+            raise ValueError("not an item of this metric")
+        return mean_value(points)
+
+    metric = Metric(name="accuracy_rest", of=of, headline=True)
+    rng = np.random.default_rng(5)
+    values = {f"s{i:03}": float(rng.random() < 0.6) for i in range(ITEMS)}
+    groups = ["left out" if i % 4 == 0 else "kept" for i in range(ITEMS)]
+    whole = suite_run("whole", side(values, groups=groups), metrics=[metric])
+    subset_values = dict(list(values.items())[:120]) | {"s003": None}
+    subset = suite_run("subset", side(subset_values, groups=groups), metrics=[metric])
+    adjustment = adjust(subset, [whole])
+    assert (adjustment.n, adjustment.population) == (89, 300)
+    truth = np.mean([value for value, group in zip(values.values(), groups, strict=True) if group == "kept"])
+    assert adjustment.adjusted.value == pytest.approx(truth)  # the control run predicts its own values
 
 
 @pytest.mark.slow

@@ -391,6 +391,27 @@ def test_a_repeatability_report_applies_only_to_runs_under_its_protocol(tmp_path
         gate(runs[1::2], runs[::2], policy(TOY + '\nprotocol = "official"'), limits=limits)
 
 
+def test_of_several_repeatability_reports_the_one_with_the_largest_limit_applies(tmp_path):
+    runs = [suite_run(name, binary(300, 500), model="m") for name in ("one", "two")]
+    for precision, limit in (("a8", 0.03), ("bf16", 0.01), ("fp8", 0.02)):
+        report = noise.measure(runs, conditions=noise.Conditions(precision=precision))
+        noise.write(tmp_path, structs.replace(report, limit=limit))
+    assert noise.repeatability_limits(tmp_path, runs) == {("toy", "strict"): 0.03}
+
+
+def test_noise_is_measured_between_different_runs():
+    run = suite_run("one", binary(300, 500))
+    with raises(UsageError):
+        noise.measure([run, run])
+
+
+def test_a_candidate_without_any_score_is_inconclusive_about_these_items():
+    entry = TOY + '\nestimand = "these-items"'
+    report = gate_report(binary(30, 50), side_of([None] * 50), entry=entry, limits={("toy", "strict"): 0.01})
+    assert report.verdict == "cannot tell"
+    assert "no sample was scored in both runs" in report.suites[0].reasons
+
+
 def test_leaving_the_hard_half_unanswered_does_not_pass_a_gate_on_an_error_metric():
     from evals.scorers.number import rmse
 

@@ -6,6 +6,7 @@ from math import sqrt
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from evals.errors import UsageError
 from evals.report.metrics import accuracy, repeat_metrics
@@ -160,6 +161,25 @@ def test_a_policy_without_power_is_refused_with_a_margin_repeats_or_a_pool_as_al
     assert "margin = " in text
     assert "repeats in both runs" in text
     assert "[[pool]]" in text
+
+
+def test_the_baseline_itself_is_no_second_run_and_does_not_enter_the_variances():
+    run, other = baseline(198, name="gpqa"), baseline(198, name="gpqa", seed=1)
+    other = structs.replace(other, run="other")
+    gate_policy = policy(Entry(name="gpqa", margin=0.1))
+    with raises(UsageError):
+        plan([run], gate_policy, second_runs=[run])
+    assert plan([run], gate_policy, runs=[run]).components[0].within.source == "assumed"
+    once, twice = (plan([run], gate_policy, runs=runs).components for runs in ([other], [other, run, other]))
+    assert once == twice
+
+
+def test_replies_are_not_suggested_if_the_items_are_too_few():
+    run = suite_run("a", side_of([1.0] * 18 + [0.0] * 12), suite="aime")
+    second = suite_run("b", run.side, suite="aime", model=run.model)
+    planned = plan([run], policy(Entry(name="aime", margin=0.02)), second_runs=[second])
+    assert not planned.decides
+    assert "repeats" not in planned.nearest[0]
 
 
 def test_pooling_gives_small_suites_enough_power():

@@ -14,6 +14,7 @@ from msgspec import structs
 
 from evals.records.card import Card
 from evals.types import Estimate, Sampling
+from evals.verdicts import noise
 from evals.verdicts import reported as claims
 from evals.verdicts.reported import Claim, is_same_model
 from evals.verdicts.reproduction import (
@@ -21,10 +22,12 @@ from evals.verdicts.reproduction import (
     measured_scores,
     relevant_conditions,
     rounding_error,
+    with_noise,
 )
 from tests.support import toy
 from tests.support.command import evals
 from tests.support.paths import ROOT
+from tests.support.synthetic_runs import binary, suite_run
 
 CLAIM = Claim(
     model="Intern-S1",
@@ -89,19 +92,27 @@ def test_the_margin_of_equivalence_can_be_set() -> None:
     assert check_score(0.80, 0.01, margin=0.08).verdict == "equivalent"
 
 
+def test_of_several_repeatability_reports_the_one_with_the_most_noise_applies() -> None:
+    (score,) = measured_scores([card()], [])
+    run = suite_run("r", binary(83, 100), model="m")
+    report = noise.measure([run, suite_run("s", binary(82, 100), model="m")])
+    reports = [structs.replace(report, deviation=deviation) for deviation in (0.01, 0.03, 0.02)]
+    assert with_noise(score, [run], reports).noise == 0.03
+
+
 @pytest.mark.slow
 def test_a_true_difference_of_five_points_is_rarely_equivalent() -> None:
     # on 198 items, an earlier rule called 69 % of such pairs consistent
     rng = np.random.default_rng(4)
     success_rates = rng.beta(1, 0.5, 198)
-    noise = float(np.sqrt((success_rates * (1 - success_rates)).sum()) / 198)
+    deviation = float(np.sqrt((success_rates * (1 - success_rates)).sum()) / 198)
     ours = rng.binomial(
         1, np.clip(success_rates - 0.05 * success_rates / success_rates.mean(), 0, 1), (2000, 198)
     ).mean(axis=1)
     theirs = rng.binomial(1, success_rates, (2000, 198)).mean(axis=1)
     verdicts = [
         check_claims(
-            structs.replace(measured_scores([card(float(a))], [])[0], noise=noise),
+            structs.replace(measured_scores([card(float(a))], [])[0], noise=deviation),
             {"c": structs.replace(CLAIM, value=round(float(b), 3))},
             "Intern-S1",
             margin=0.05,

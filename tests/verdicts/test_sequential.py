@@ -168,6 +168,20 @@ def test_suites_share_alpha_for_regressions(tmp_path):
     assert sequential_gate.should_skip(0)
 
 
+@pytest.mark.parametrize("plausible", [None, 0.3, 0.95])
+def test_an_implausible_gain_prevents_a_pass_only_if_the_policy_says_what_is_plausible(tmp_path, plausible):
+    policy = Policy(suite=(Entry(name="toy", margin=0.1, plausible=plausible),))
+    sequential_gate = gate(tmp_path, 300, value=lambda i: float(i % 10 == 0), policy=policy)
+    for sample_id in queued_ids(sequential_gate):
+        if not sequential_gate.is_decided:
+            sequential_gate.tests[0].add(brief(sample_id, 1.0))
+    report = sequential_gate.report(candidate="c", baseline="b")
+    assert report.verdict == ("cannot tell" if plausible == 0.3 else "pass")
+    if plausible == 0.3:
+        assert sequential_gate.is_exhausted
+        assert report.alarms[0].startswith("toy: better by more than 30.00 pp")
+
+
 def test_advisory_suites_do_not_delay_the_decision(tmp_path):
     jobs = [candidate_job(tmp_path / n, 100, name=n) for n in ("one", "two")]
     policy = Policy(suite=(Entry(name="one", margin=0.1), Entry(name="two", margin=0.1, tier="advisory")))
@@ -197,6 +211,8 @@ def test_policies_and_baselines_that_do_not_match_the_job_are_refused(tmp_path):
     for policy, baseline in (
         (Policy(suite=(Entry(name="other", margin=0.1),)), matching),
         (Policy(suite=(*good.suite, Entry(name="more", margin=0.1))), matching),
+        (Policy(suite=(*good.suite, Entry(name="toy", metric="accuracy_macro", margin=0.1))), matching),
+        (Policy(suite=(Entry(name="toy", protocol="official", margin=0.1),)), matching),
         (pooled, matching),
         (good, structs.replace(matching, data_sha256="1" * 64)),
         (good, structs.replace(matching, protocol="official")),
