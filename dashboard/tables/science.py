@@ -5,6 +5,7 @@ The figure and its default suites follow the Intern-S1 paper (arXiv 2508.15763),
 
 from __future__ import annotations
 
+import datetime
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeAlias
@@ -43,21 +44,42 @@ ScoresBySource: TypeAlias = dict[Source, dict[str, Mean]]
 
 
 def scores_by_source(board: Board, claims: Iterable[Claim]) -> ScoresBySource:
-    """Return all scores that are fractions and for which higher is better, by source and suite."""
+    """Return all scores that are fractions and for which higher is better, by source and suite.
+
+    All measured scores of a suite under a protocol come from one column, and are therefore comparable. Of several reported
+    scores, the newest is returned.
+    """
     scores: ScoresBySource = defaultdict(dict)
-    for (row, label), cell in board.cells.items():
+    eligible = [
+        label
+        for label, column in board.columns.items()
+        if not (column.sample or column.limit) and (column.unit, column.better) == ("fraction", "higher")
+    ]
+    for label in _main_columns(board, eligible):
         column = board.columns[label]
-        if column.sample or column.limit or column.unit != "fraction" or column.better != "higher":
-            continue
-        estimate = cell.estimate
-        if estimate.value is not None and not row.is_baseline:
-            score = Mean(estimate.value, estimate.low, estimate.high)
-            scores[Source(row.label, MEASURED, column.protocol)].setdefault(column.suite, score)
-    for claim in claims:
+        for row, cell in board.model_cells(label).items():
+            estimate = cell.estimate
+            if estimate.value is not None:
+                score = Mean(estimate.value, estimate.low, estimate.high)
+                scores[Source(row.label, MEASURED, column.protocol)][column.suite] = score
+    for claim in sorted(claims, key=lambda claim: claim.date or datetime.date.min):
         if claim.unit == "fraction" and not claim.superseded:
             source = Source(claim.model, REPORTED, claim.protocol)
-            scores[source].setdefault(claim.suite, Mean(claim.value, None, None))
+            scores[source][claim.suite] = Mean(claim.value, None, None)
     return dict(scores)
+
+
+def _main_columns(board: Board, labels: Iterable[str]) -> list[str]:
+    """Return one of these columns for each suite and protocol: that of the most models, of equal ones that of the newest run.
+
+    Several columns of a suite and protocol have different versions, data, judges or metrics.
+    """
+    alternatives: dict[tuple[str, str], list[tuple[int, float, str]]] = defaultdict(list)
+    for label in labels:
+        column, cells = board.columns[label], board.model_cells(label).values()
+        newest = max((cell.entry.card.started for cell in cells if cell.entry), default=0.0)
+        alternatives[column.suite, column.protocol].append((len(cells), newest, label))
+    return [max(columns)[2] for columns in alternatives.values()]
 
 
 def suites(scores: ScoresBySource, *, general: bool) -> list[str]:
@@ -139,20 +161,19 @@ RATIO = "characters/token"
 
 def compression(board: Board, protocol: str) -> pd.DataFrame:
     """Return a table of characters per token, a row per tokenizer and kind of text, as in figure 4 of the paper."""
-    rows = [
-        (
-            row.label,
-            MEASURED,
-            column.suite.removeprefix(COMPRESSION),
-            estimate.value,
-            estimate.low,
-            estimate.high,
-        )
-        for (row, label), cell in board.cells.items()
-        if (column := board.columns[label]).suite.startswith(COMPRESSION)
-        and (column.unit, column.protocol, column.sample) == (RATIO, protocol, False)
-        and (estimate := cell.estimate).value is not None
+    eligible = [
+        label
+        for label, column in board.columns.items()
+        if column.suite.startswith(COMPRESSION)
+        and (column.unit, column.protocol) == (RATIO, protocol)
+        and not (column.sample or column.limit)
     ]
+    rows = [
+        (row.label, MEASURED, board.columns[label].suite.removeprefix(COMPRESSION), estimate.value, estimate.low, estimate.high)
+        for label in _main_columns(board, eligible)
+        for row, cell in board.model_cells(label).items()
+        if (estimate := cell.estimate).value is not None
+    ]  # fmt: skip
     return pd.DataFrame(rows, columns=["model", "kind", "suite", "value", "low", "high"])
 
 

@@ -29,7 +29,7 @@ def select_suites(scores: ScoresBySource) -> tuple[list[str], list[str]]:
             cell.multiselect(
                 title, available, key=key, bind="query-params",
                 default=science.default_suites(scores, general=is_general),
-                help="A model has a mean if all suites are measured, or all reported, under one protocol.",
+                help="A model has a mean if all suites are measured, or all reported, under one protocol. Of several versions, data sets or judges of a suite, the one with the most models counts.",
             )
         )  # fmt: skip
     return selected[0], selected[1]

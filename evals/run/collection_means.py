@@ -35,14 +35,13 @@ def collection_means(cards: Sequence[Card]) -> list[dict[str, Any]]:
     ]
 
 
-def _without_subsets(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Leave out each incomplete mean whose runs all belong to a complete one, since several protocols may share a column."""
-    complete = [set(entry["runs"]) for entry in entries if not entry["missing"]]
-    return [
-        entry
-        for entry in entries
-        if not entry["missing"] or not any(set(entry["runs"]) <= runs for runs in complete)
-    ]
+def _without_subsets(means: Sequence[tuple[dict[str, Any], set[int]]]) -> list[dict[str, Any]]:
+    """Leave out each incomplete mean whose runs all belong to a complete one, since several protocols may share a column.
+
+    `means`: each with the identities of its cards, since the runs of one command share their id.
+    """
+    complete = [cards for entry, cards in means if not entry["missing"]]
+    return [entry for entry, cards in means if not entry["missing"] or not any(cards <= c for c in complete)]
 
 
 def _by_model(collection: Collection, cards: Sequence[Card]) -> dict[str, list[Card]]:
@@ -54,8 +53,10 @@ def _by_model(collection: Collection, cards: Sequence[Card]) -> dict[str, list[C
     return cards_by_model
 
 
-def _means_of_model(collection: Collection, cards: Sequence[Card]) -> Iterator[dict[str, Any]]:
-    """Yield the mean of each protocol for which at least half of the columns have been run.
+def _means_of_model(
+    collection: Collection, cards: Sequence[Card]
+) -> Iterator[tuple[dict[str, Any], set[int]]]:
+    """Yield the mean of each protocol for which at least half of the columns have been run, with the identities of its cards.
 
     If the runs fall into several sets that are not comparable, the set with the fewest missing columns is used; of
     equal ones, a set without marks, then the newest.
@@ -73,14 +74,19 @@ def _means_of_model(collection: Collection, cards: Sequence[Card]) -> Iterator[d
         newest_first = sorted(cards_by_conditions.values(), key=lambda cards: -cards[-1].started)
         best = min(
             (_collection_mean(collection, protocol, comparable) for comparable in newest_first),
-            key=lambda entry: (len(entry["missing"]), bool(entry["marks"])),
+            key=lambda mean: (len(mean[0]["missing"]), bool(mean[0]["marks"])),
         )
-        if 2 * len(best["missing"]) <= len(collection.columns):
+        if 2 * len(best[0]["missing"]) <= len(collection.columns):
             yield best
 
 
-def _collection_mean(collection: Collection, protocol: str, cards: Sequence[Card]) -> dict[str, Any]:
-    """Return the mean over all columns, each computed from the newest runs of its suites. `cards`: the newest last."""
+def _collection_mean(
+    collection: Collection, protocol: str, cards: Sequence[Card]
+) -> tuple[dict[str, Any], set[int]]:
+    """Return the mean over all columns, each computed from the newest runs of its suites, and the identities of their cards.
+
+    `cards`: the newest last.
+    """
     newest = {card.config.suite: card for card in cards}
     values = [(column, _column_value(column, newest)) for column in collection.columns]
     available = [(column, value) for column, value in values if value is not None]
@@ -89,7 +95,7 @@ def _collection_mean(collection: Collection, protocol: str, cards: Sequence[Card
         clusters = [column.images or column.name for column, _ in available]
         entry |= mean_of_parts([value for _, value in available], clusters)._asdict()
     reworded = any(ProtocolName.parse(card.config.protocol).reworded for card in newest.values())
-    return {
+    mean = {
         "suite": collection.name,
         "protocol": str(ProtocolName(protocol, reworded=reworded)),
         "model": cards[0].model,
@@ -100,6 +106,7 @@ def _collection_mean(collection: Collection, protocol: str, cards: Sequence[Card
         "marks": marks_of(list(newest.values())),
         "left_out": [],
     }
+    return mean, set(map(id, newest.values()))
 
 
 def _column_value(column: Column, cards: Mapping[str, Card]) -> Interval | None:

@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 import msgspec
 import pytest
+from msgspec import structs
 from msgspec.structs import replace
 
 pytest.importorskip("jinja2", reason="the extra `board` is not installed")
@@ -23,6 +24,7 @@ import evals
 from evals.board import decisions
 from evals.board.ingest import ingest
 from evals.board.results import EntryResult, read_json
+from evals.board.site.comparison import compare
 from evals.board.site.contents import load, url_name
 from evals.board.site.feeds import FORMAT
 from evals.board.site.write import write
@@ -116,6 +118,20 @@ def test_groups_follow_the_paired_comparison(site: Path) -> None:
     assert not set(weak["groups"]) & set(strong["groups"])
     assert (weak["rank_low"], weak["rank_high"]) == (3, 3)
     assert (strong["rank_low"], strong["rank_high"]) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"version": "0"}, {"data_sha256": "0" * 64}, {"judge": "server:x#judge"}]
+)
+def test_scores_of_other_versions_data_or_judges_are_not_compared(
+    board: Path, changes: dict[str, str]
+) -> None:
+    first, *others = load(board).entrants
+    key = next(iter(first.results))
+    results = {entrant.name: entrant.results[key] for entrant in others}
+    results[first.name] = structs.replace(first.results[key], **changes)
+    comparison = compare(results, {})
+    assert (comparison.ranks, "different versions" in comparison.reason) == ({}, True)
 
 
 def test_differences_equal_those_of_evals_compare(site: Path, board: Path) -> None:

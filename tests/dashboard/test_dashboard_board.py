@@ -523,6 +523,26 @@ def test_a_point_needs_all_suites_under_one_protocol() -> None:
     ]
 
 
+def test_a_suite_and_protocol_has_one_column_and_the_newest_reported_score() -> None:
+    versions = {"a": ("1", "2"), "b": ("2",), "c": ("1", "10"), "d": ("10", "2")}
+    board = leaderboard.build(
+        [
+            entry(model, int(version) / 100, run=f"{model}-{version}", config={"version": version})
+            for model, model_versions in versions.items()
+            for version in model_versions
+        ]
+    )
+    claims = [
+        claim("e", 0.9, date=datetime.date(2026, 2, 1)),
+        claim("e", 0.8, date=datetime.date(2025, 2, 1)),
+        claim("e", 0.7, suite="gpqa:diamond"),
+    ]
+    scores = science.scores_by_source(board, claims)
+    values = {source.label: suite_scores["mmlu-pro"].value for source, suite_scores in scores.items()}
+    # version 2 has the most models; c, which has only versions 1 and 10, is left out
+    assert values == {"a (official)": 0.02, "b (official)": 0.02, "d (official)": 0.02, "e": 0.9}
+
+
 def test_figures_are_vector_graphics_without_overlapping_labels() -> None:
     from evals.dashboard.charts import figures
 

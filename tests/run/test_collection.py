@@ -6,9 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from evals import load
 from evals.collection import COLLECTIONS, MERGEBENCH
+from evals.records.card import Card
+from evals.run.collection_means import collection_means
+from evals.types import Estimate
+from tests.support import toy
 from tests.support.command import evals
 
 REPLY = "scripted:7"
@@ -103,6 +108,33 @@ def test_protocols_that_share_columns_have_separate_means(tmp_path: Path) -> Non
         # mathvista and mathvision need a judge
         assert (protocol, ["mathvista", "mathvision"]) in protocols
     assert len(protocols) == 2
+
+
+ESTIMATE = Estimate(
+    metric="accuracy", group="", value=0.5, low=0.4, high=0.6, worst=0.5, best=0.5, n=9, clusters=9, unit="fraction",
+    better="higher", method="Wilson", headline=True,
+)  # fmt: skip
+
+
+def test_an_incomplete_mean_is_kept_beside_a_complete_one_of_other_runs_with_the_same_id() -> None:
+    def cards(protocol: str, columns: int) -> list[Card]:
+        pairs = [
+            (s, column.protocols[protocol]) for column in MERGEBENCH.columns[:columns] for s in column.suites
+        ]
+        return [
+            Card(run="one", model="m", config=toy.config(suite=suite, protocol=suite_protocol))
+            for suite, suite_protocol in pairs
+        ]
+
+    def estimated(card: Card) -> Card:
+        return structs.replace(card, estimates=(ESTIMATE,), coverage=1.0)
+
+    complete, incomplete = (list(map(estimated, cards(*of))) for of in (("strict", 10), ("optmerge-qwen", 6)))
+    entries = collection_means([*complete, *incomplete])
+    assert [(entry["protocol"], len(entry["missing"])) for entry in entries] == [
+        ("strict", 0),
+        ("optmerge-qwen", 4),
+    ]
 
 
 @pytest.mark.parametrize(

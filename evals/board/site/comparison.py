@@ -64,6 +64,8 @@ def compare(
     """Compare all pairs of entrants if they were run on the same items; `results`: entrant -> result in the column."""
     if len(results) < 2:
         return ColumnComparison(reason="there is only one entrant")
+    if len({(result.version, result.data_sha256, result.judge) for result in results.values()}) > 1:
+        return ColumnComparison(reason="the entrants have different versions of the suite, data or judges")
     hashes = {result.items_sha256 for result in results.values()}
     scored_items = {name: items for name, items in items_by_entrant.items() if items and len(items.values)}
     if "" in hashes or len(scored_items) < len(results):
