@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -132,7 +133,7 @@ def make_parent(path: Path) -> None:
 
 def replace(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """Replace a file atomically: readers see either the complete old or the complete new content. `mode`: its permissions."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{threading.get_native_id()}")
     with os.fdopen(create(temporary, new=True, mode=mode), "wb") as stream:
         stream.write(content)
         stream.flush()

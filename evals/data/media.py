@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Iterable, Mapping
@@ -133,7 +134,7 @@ def store_bytes(folder: Path, raw: bytes) -> str:
     path = folder / digest
     if not _has_content(path, raw):
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{digest}.{os.getpid()}"
+        temporary = folder / f".{digest}.{threading.get_native_id()}"
         with os.fdopen(disk.create(temporary, new=True), "wb") as stream:
             stream.write(raw)
         temporary.replace(path)

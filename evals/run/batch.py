@@ -21,7 +21,7 @@ import msgspec
 from evals.boundary import foreign_code
 from evals.calls.backoff import wait_s
 from evals.data.series import inline_text_media
-from evals.errors import Crash, Expired, Fatal, ModelError, Rejected, StoreError, Transient
+from evals.errors import Crash, Expired, Fatal, Gone, ModelError, OutOfQuota, Rejected, StoreError, Transient
 from evals.records.store import BATCHES
 from evals.run.batch_log import LoggedBatch, LoggedChange, append, pending_batches, read_batches
 from evals.run.job import Job
@@ -277,6 +277,13 @@ class _BatchCollector:
                             self._active.remove((job, batch))
                 except (Transient, TimeoutError) as error:
                     self._say(f"batch {batch.id}: {error or 'no response'}; it will be polled again")
+                except Fatal as error:
+                    if isinstance(error, Gone | OutOfQuota):
+                        raise
+                    raise Fatal(
+                        f"batch {batch.id}: {error}; use the key that submitted it or, if its results are no longer kept, "
+                        f"abandon it by deleting {job.writer.path / BATCHES}"
+                    ) from error
             if not self._active or self._stop.is_set():
                 break
             try:

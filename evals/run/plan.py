@@ -127,26 +127,16 @@ def make_plan(
     data = data_for(suite, options, accepts=accepts)
     data = data if store_media else structs.replace(data, media=None)
     samples, digest = read_samples(suite, data, accepted_hash=options.data_hash)
-    if samples.first_without_question and (store_media or not suite.needs & MEDIA_KINDS):
-        raise DataError(
-            f"{suite.id}: sample {samples.first_without_question!r} has no question, so no model can be called; "
-            "the data need a column with the question"
-        )
+    if store_media or not suite.needs & MEDIA_KINDS:
+        _check_questions(suite, samples)
     total, groups = len(samples), set(samples.groups)
     positions = selected_positions(samples, suite, options)
     is_subset = len(positions) < total
     samples = _copy_selected(samples, positions) if is_subset else samples
     sampling, sampling_notes = resolve_sampling(suite, options)
     config = _make_config(
-        suite,
-        options,
-        data=data,
-        samples=samples,
-        digest=digest,
-        spec=spec,
-        sampling=sampling,
-        is_subset=is_subset,
-    )
+        suite, options, data=data, samples=samples, digest=digest, spec=spec, sampling=sampling, is_subset=is_subset
+    )  # fmt: skip
     folder = options.results / suite.folder / store.slug(model)
     path, notes = _choose_folder(folder, config, options.run, fresh=options.fresh)
     plan = Plan(
@@ -156,6 +146,14 @@ def make_plan(
     )  # fmt: skip
     plan.notes += _plan_notes(plan, options, groups=len(groups))
     return plan
+
+
+def _check_questions(suite: Suite, samples: SampleStore) -> None:
+    if samples.first_without_question:
+        raise DataError(
+            f"{suite.id}: sample {samples.first_without_question!r} has no question, so no model can be called; "
+            "the data need a column with the question"
+        )
 
 
 def _make_config(

@@ -8,6 +8,7 @@ import struct
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from evals.data import Data
-from evals.data.media import MAX_DECODED_PIXELS, image, inspect_image, payload, store_image
+from evals.data.media import MAX_DECODED_PIXELS, image, inspect_image, payload, store_bytes, store_image
 from evals.errors import DataError, Rejected
 from evals.model_adapters.openai import body, encode_as_data_urls
 from evals.types import Media, Message, Prompt, Sampling, Text
@@ -105,6 +106,18 @@ def test_formats_that_servers_decode_differently_are_converted_to_rgb_png(
     picture = sent_image(media)
     assert (picture.mode, picture.size, getattr(picture, "n_frames", 1)) == ("RGB", (40, 30), 1)
     assert all(abs(a - b) <= 3 for a, b in zip(picture.getpixel((2, 2)), pixel, strict=True))
+
+
+def test_threads_that_store_the_same_image_do_not_disturb_each_other(tmp_path: Path) -> None:
+    raw = os.urandom(2_000_000)
+
+    def store(number: int) -> str:
+        return store_bytes(tmp_path / str(number // 4), raw)
+
+    with ThreadPoolExecutor(4) as pool:
+        digests = set(pool.map(store, range(80)))
+    (digest,) = digests
+    assert all((tmp_path / str(number) / digest).read_bytes() == raw for number in range(20))
 
 
 def test_the_exif_rotation_of_a_photo_is_applied(tmp_path: Path) -> None:

@@ -234,6 +234,21 @@ def test_a_page_that_names_no_request_is_never_taken_for_results(vendor: Vendor,
     assert len(vendor.request_texts) == SAMPLES
 
 
+def test_the_error_for_a_batch_that_the_vendor_no_longer_has_says_how_to_abandon_it(
+    vendor: Vendor, model: str
+) -> None:
+    vendor.done = False
+    with interrupted_at_the_first_poll():
+        evals(*RUN, "-m", model)
+    vendor.next_errors = [404]
+    outcome = evals(*RUN, "-m", model)
+    assert outcome.status == 2
+    assert f"abandon it by deleting {run_folder() / store.BATCHES}" in outcome.err
+    vendor.done = True
+    assert evals(*RUN, "-m", model).status == 0
+    assert len(vendor.request_texts) == SAMPLES
+
+
 def test_a_run_interrupted_twice_exits_at_once_and_can_be_resumed(vendor: Vendor, model: str) -> None:
     with interrupted_at_the_first_poll(times=2):
         assert evals(*RUN, "-m", model).status == 130

@@ -270,6 +270,22 @@ async def test_a_host_returns_replies_and_errors(monkeypatch) -> None:
     assert await host.receive(start) == await host.receive(restart) == hosts._encode([])
 
 
+async def test_an_image_that_a_node_cannot_store_is_an_error_of_its_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from evals.data import media
+
+    def fail(folder: Path, raw: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(media, "store_image", fail)
+    host = hosts.ReplicaHost("scripted:A", {})
+    start, _ = await host.start()
+    await host.send(hosts._encode(RequestBatch([ReplicaRequest(1, ask("?"), GREEDY, {"x": b"png"})], [])))
+    (response,) = msgspec.msgpack.decode(await host.receive(start), type=list[ReplicaResponse])
+    assert "No space left" in response.outcome.message
+
+
 async def test_a_request_that_is_cancelled_in_the_same_message_makes_no_call() -> None:
     calls = []
 

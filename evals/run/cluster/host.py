@@ -121,9 +121,9 @@ class ReplicaHost:
         """Call the model, and add its reply or error to the responses unless the request has been cancelled."""
         self._image_uses.update(request.images.keys())
         try:
-            for raw in request.images.values():
-                media.store_image(self._folder, raw)
-            with foreign_code(ModelError):
+            with foreign_code(ModelError):  # including a full disk
+                for raw in request.images.values():
+                    media.store_image(self._folder, raw)
                 outcome: Any = await call_model(self._model, request.prompt, request.sampling)
         except EvalsError as error:
             if isinstance(error, Gone) and self._followers is not None:
