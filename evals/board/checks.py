@@ -85,7 +85,7 @@ def rule_refusals(card: Card, rule: SuiteRule, suite: Suite) -> Iterator[str]:
     """Yield a message for each rule of the board that a run breaks."""
     config = card.config
     if card.origin != "run" and not rule.imports:
-        yield f"its replies were imported ({card.origin}); the board accepts only runs made by evals"
+        yield f"it is not an original run ({card.origin}); the board accepts only runs made by evals run"
     if card.data == "sample" and not rule.data_sha256:
         yield "it ran on the built-in samples, not on the suite's data"
     has_same_seed = rule.limit is None or config.seed == rule.seed

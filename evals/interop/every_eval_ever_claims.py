@@ -34,7 +34,7 @@ SUITES = {
 """Name of a whole benchmark, in lower case with hyphens -> suite. A plain `gpqa` is ambiguous and left out."""
 HEADER = "# Reported numbers imported from Every Eval Ever; `evals claims import` overwrites this file.\n"
 LIBRARY = "science-evals"
-"""The source's name in our own exports, whose `note` says why a score is not one of the benchmark."""
+"""The source's name in our own exports, whose `note` says why a score does not cover the whole benchmark."""
 MAX_TEXT_LENGTH = 300
 """Maximum length of a text taken from a record."""
 _SCORE_SUFFIX = re.compile(r"[-.:]*(overall|accuracy|average|all)$")
@@ -71,7 +71,7 @@ class Details(Struct, frozen=True):
 
     score: float
     details: Any = None
-    """Further facts; usually a mapping of texts."""
+    """Further details; usually a mapping of strings to strings."""
 
 
 class Result(Struct, frozen=True):
@@ -170,6 +170,9 @@ def _add_score(record: Aggregate, result: Result, tables: Tables, skipped: Count
     details = result.score_details.details
     if record.source_metadata.source_name == LIBRARY and isinstance(details, dict) and details.get("note"):
         skipped["scores on sample items or subsets"] += 1
+        return
+    if result.metric_config.lower_is_better:
+        skipped["errors, for which lower is better"] += 1
         return
     percent = _percent(result)
     if percent is None or not 0 <= percent <= 100:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from evals.errors import UsageError
 from evals.merging.lora import Adapter
 from evals.merging.recipe import Recipe
-from evals.merging.tensors import FLOATS, Checkpoint, read_json
+from evals.merging.tensors import FLOATS, SIZES, Checkpoint, read_json
 from evals.merging.writing import format_bytes
 
 Expert: TypeAlias = "Checkpoint | Adapter"
@@ -30,11 +30,16 @@ def is_merged(name: str, checkpoint: Checkpoint, exclude: tuple[str, ...]) -> bo
 
 
 def check_shapes(recipe: Recipe, base: Checkpoint, experts: dict[str, Expert]) -> None:
-    """Require that base and experts have the same tensors to merge, with the same shapes, and are not quantized."""
+    """Require that base and experts have the same tensors to merge, with the same shapes, are not quantized, and can be copied."""
     checkpoints = {name: expert for name, expert in experts.items() if isinstance(expert, Checkpoint)}
     for checkpoint in (base, *checkpoints.values()):
         if checkpoint.config.get("quantization_config"):
             raise UsageError(f"{checkpoint.label} is quantized: merge the original weights instead")
+    for name, stored in base.tensors.items():
+        if stored.dtype not in SIZES:
+            raise UsageError(
+                f"{base.label}: {name} is stored as {stored.dtype}, which cannot be copied: merge the original weights"
+            )
     for expert in experts.values():
         if isinstance(expert, Adapter):
             expert.bind(base.tensors)

@@ -33,7 +33,7 @@ SINGLE = "model.safetensors"
 FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 """safetensors' names of the dtypes that can be merged -> bytes per element."""
 SIZES = {**FLOATS, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1}
-"""All names of dtypes in safetensors -> bytes per element."""
+"""safetensors' names of the dtypes that a merge can copy -> bytes per element."""
 _decode_json = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -108,8 +108,10 @@ class Checkpoint:
             names = {SINGLE}
         files = tuple(sorted(self.folder / name for name in names))
         if missing := [path.name for path in files if not path.is_file()]:
-            is_pickled = any(path.suffix in (".bin", ".pt") for path in self.folder.iterdir())
-            hint = "; convert pickled weights (.bin) to safetensors first" if is_pickled else ""
+            is_pickled = any(
+                path.suffix in (".bin", ".pt", ".pth", ".ckpt") for path in self.folder.iterdir()
+            )
+            hint = "; convert pickled weights to safetensors first" if is_pickled else ""
             raise UsageError(f"{self.label} {self.folder}: {missing[0]} is missing{hint}")
         return files
 

@@ -251,14 +251,17 @@ def _reply_lines(view: SampleView, reply: Reply, max_width: int | None, *, title
     if span is not None:
         text = f"{text[: span.start]}{ANSWER_MARKS[0]}{text[span.start : span.end]}{ANSWER_MARKS[1]}{text[span.end :]}"
     lines = _block(title, text or "(empty)", max_width)
-    if span is None:
-        return lines
-    return [
-        re.sub("(»[^»«]*«)", lambda match: f"{REVERSE_VIDEO}{match[1]}{END}", line)
-        if ANSWER_MARKS[1] in line
-        else line
-        for line in lines
-    ]
+    return lines if span is None else highlight(lines)
+
+
+def highlight(lines: Sequence[str]) -> list[str]:
+    """Show the marked answer, which may extend over several lines, in reverse video."""
+
+    def reverse(match: re.Match[str]) -> str:
+        return f"{REVERSE_VIDEO}{match[0]}{END}"
+
+    marked = re.sub("»[^»«]*«", lambda match: re.sub(r"\S.*", reverse, match[0]), "\n".join(lines))
+    return marked.split("\n")
 
 
 def _option_text(view: SampleView, letter: str) -> str:

@@ -85,8 +85,8 @@ def load_named_runs(
     runs = store.find(results, name)
     suite_names = set(map(normalise_suite_name, suites))
     selected = [run for run in runs if not suite_names or _matches_suite(run.card.config.suite, suite_names)]
-    unique = _unique_runs(selected or runs, name, latest=latest, other_side=other_side)
-    return _select_suites([of_run(run) for run in unique], suites, name)
+    _require_some(selected, name, suites, [run.card.config.suite for run in runs])
+    return [of_run(run) for run in _unique_runs(selected, name, latest=latest, other_side=other_side)]
 
 
 def load_runs(
@@ -100,11 +100,18 @@ def load_runs(
 def _select_suites(suite_runs: list[SuiteRun], suites: Sequence[str], name: str) -> list[SuiteRun]:
     suite_names = set(map(normalise_suite_name, suites))
     selected = [run for run in suite_runs if not suite_names or _matches_suite(run.suite, suite_names)]
+    _require_some(selected, name, suites, [run.suite for run in suite_runs])
+    return selected
+
+
+def _require_some(
+    selected: Sequence[object], name: str, suites: Sequence[str], present: Sequence[str]
+) -> None:
+    """Raise UsageError, naming the suites that are present, if nothing was selected."""
     if not selected:
         raise UsageError(
-            f"{name} has no run of {', '.join(suites) or 'any suite'}; it has {', '.join(run.suite for run in suite_runs) or 'no runs'}"
+            f"{name} has no run of {', '.join(suites) or 'any suite'}; it has {', '.join(dict.fromkeys(present)) or 'no runs'}"
         )
-    return selected
 
 
 def _matches_suite(suite: str, suite_names: Collection[str]) -> bool:

@@ -30,6 +30,7 @@ from msgspec import Struct
 from evals import checkpoints, gpus, profiles
 from evals.calls.secrets import secret_argument
 from evals.errors import UsageError
+from evals.plain import plain
 from evals.profiles import Profile
 from evals.validation import cause
 
@@ -214,13 +215,20 @@ def version(engine: Engine, python: str = "") -> str:
             capture_output=True, text=True, check=False, timeout=120,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise UsageError(f"EVALS_ENGINE_PYTHON={python} cannot be run: {cause(error)}") from None
+        raise UsageError(
+            f"{python or sys.executable} (EVALS_ENGINE_PYTHON) cannot be run: {cause(error)}"
+        ) from None
     if completed.returncode == 3:
         raise UsageError(
             f"{engine.name} is not installed for {python or sys.executable}: pip install {engine.package}, or set "
             "EVALS_ENGINE_PYTHON to the Python that has it"
         )
-    return completed.stdout.strip() or engine.package
+    if completed.returncode:
+        last_line = (completed.stderr.strip().splitlines() or [f"exit status {completed.returncode}"])[-1]
+        raise UsageError(
+            f"{engine.package} cannot be found by {python or sys.executable}: {plain(last_line)}"
+        )
+    return completed.stdout.strip()
 
 
 def command_line(spec: LaunchSpec, *, port: int) -> list[str]:

@@ -11,6 +11,7 @@ import pytest
 
 from evals.records.card import Card
 from evals.records.names import short_ids
+from evals.terminal import sample
 from tests.support import many_runs
 from tests.support.command import Outcome, evals
 
@@ -158,6 +159,14 @@ def test_the_pivot_table_can_be_printed_as_csv(cards: list[Card]) -> None:
 
 
 # --- samples ------------------------------------------------------------------------------------------------
+
+
+def test_every_line_of_a_wrapped_answer_is_shown_in_reverse_video() -> None:
+    lines = ["  so it is »ethyl", "  acetate« here"]
+    assert sample.highlight(lines) == [
+        "  so it is \x1b[7m»ethyl\x1b[0m",
+        "  \x1b[7macetate«\x1b[0m here",
+    ]
 
 
 def test_a_sample_is_shown_with_the_extracted_answer_marked_in_the_reply(cards: list[Card]) -> None:

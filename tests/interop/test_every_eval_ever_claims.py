@@ -83,6 +83,15 @@ def test_scores_of_whole_benchmarks_become_claims_and_others_are_skipped(tmp_pat
     assert "third_party" in by_suite["mmlu-pro"].note
 
 
+def test_errors_for_which_lower_is_better_are_no_claims(tmp_path: Path) -> None:
+    error_rate = score(metric_config={"lower_is_better": True, "metric_unit": "proportion"})
+    summary = import_claims(
+        write_corpus(tmp_path, record("a/one", score(), error_rate)), tmp_path / "results"
+    )
+    assert (summary.claims, sum(summary.skipped.values())) == (1, 1)
+    assert [claim.value for claim in read_claims(tmp_path)] == [0.5229]
+
+
 def test_scores_on_sample_items_in_our_own_exports_are_no_claims(here: Path) -> None:
     assert evals("run", "mmlu-pro", "--sample", "-m", "demo:careful", "--quiet").status == 0
     assert evals("export", "every-eval-ever", "last", "--out", "eee").status == 0

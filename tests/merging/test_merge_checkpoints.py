@@ -379,6 +379,16 @@ def test_quantized_weights_are_refused(tmp_path):
     assert_refused(write_recipe(tmp_path, "ties"))
 
 
+def test_a_base_with_a_dtype_that_cannot_be_copied_is_refused(tmp_path):
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    write_base_and_experts(tmp_path)
+    weights = tmp_path / "base" / "model.safetensors"
+    save_file(load_file(weights) | {"table": torch.zeros(2, dtype=torch.uint16)}, weights)
+    assert_refused(write_recipe(tmp_path, "ties"))
+
+
 def test_a_recipe_that_excludes_all_tensors_is_refused(tmp_path):
     write_base_and_experts(tmp_path)
     assert_refused(write_recipe(tmp_path, "ties", settings='exclude = ["*"]'))

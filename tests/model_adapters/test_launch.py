@@ -336,8 +336,9 @@ def test_an_invalid_model_path_is_reported_in_one_line(engine, model):
 def test_a_missing_engine_is_reported_in_one_line(engine, monkeypatch):
     monkeypatch.setenv("STANDIN", "lacks")
     run("sglang:weights/tiny").assert_usage_error()
-    monkeypatch.setenv("EVALS_ENGINE_PYTHON", "/nowhere/python")
-    run().assert_usage_error()
+    for python in ("/nowhere/python", "/bin/false"):
+        monkeypatch.setenv("EVALS_ENGINE_PYTHON", python)
+        run().assert_usage_error()
 
 
 def test_a_model_without_image_input_is_refused_before_its_server_is_started(engine):

@@ -1,7 +1,7 @@
 r"""The last stated letter of a reply, by the frozen rule with which the judge of `intern-s1` is compared.
 
 Under `intern-s1` a judge model grades MMLU-Pro, ChemBench4K, ProteinLMBench and SFE, and the judge's agreement with this
-rule is reported; the rule is frozen so that old and new runs report the same. `strict` uses another one since version 2
+rule is reported; the rule is frozen so that old and new runs report the same. `strict` has used another rule since version 2
 (`evals.extract.choices`).
 
 A reply is searched from its end for "ANSWER: B", `\boxed{B}`, `<answer>B</answer>`, "the answer is (B)", "B is correct",
@@ -346,7 +346,7 @@ _LABEL = lazy_pattern(
 
 
 def _read_layout(text: str) -> str:
-    """Read a reply without an answer statement: its only line, its last line, or a label at its start."""
+    """Read a reply without an answer statement: a letter alone on the last or first line, or the only label of the lines."""
     lines = [line for line in text.strip().splitlines() if line.strip()]
     if not lines:
         return ""

@@ -1,6 +1,6 @@
 """The last yes or no of a reply, and its last probability, by the frozen rule of Matbench's `official`.
 
-`strict` uses another rule since version 2 (`evals.extract.yesno`).
+`strict` has used another rule since version 2 (`evals.extract.yesno`).
 """
 
 from __future__ import annotations
