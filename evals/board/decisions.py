@@ -91,6 +91,5 @@ def latest(decisions: Sequence[Decision], entry: str) -> Decision | None:
 
 
 def accepts(decisions: Sequence[Decision], entry: str) -> bool:
-    """Return whether the decision in force for an entry accepts it."""
-    decision = latest(decisions, entry)
-    return decision is not None and decision.kind == "accepted"
+    """Return whether a decision accepts an entry; one that is disputed or withdrawn later remains accepted, and is shown as such."""
+    return any(decision.kind == "accepted" for decision in decisions if decision.entry == entry)

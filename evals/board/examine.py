@@ -29,6 +29,8 @@ from evals.records.files import Gold, brief
 from evals.sandbox import Pool
 from evals.types import Record, Sample
 
+NEEDS_DATA = "gated, so only the board's own data can verify it"
+"""Why a run is not verified without the board's data."""
 MEMORY_MIB = 6144
 """Limit of the address space of the process that examines an entry."""
 
@@ -107,7 +109,7 @@ def _examine_run(
         data = board_data(gold, run.suite)
         (suite,) = load.recorded_suite(run.suite, run.protocol)
         if suite.gated and data is None:
-            examination.unverified.append(f"{rule.label}: gated, so only the board's own data can verify it")
+            examination.unverified.append(f"{rule.label}: {NEEDS_DATA}")
             return
         verification = verify(path, data)
         refusals = list(map(one_line, verification.differences[:3]))

@@ -6,7 +6,7 @@ contain no timestamp of their computation. With `write=False`, nothing is writte
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import structs
@@ -14,7 +14,7 @@ from msgspec import structs
 from evals import disk
 from evals.board import checks, decisions, items, levels, policy, results
 from evals.board.decisions import Decision
-from evals.board.examine import Examination, examine, within_limits
+from evals.board.examine import NEEDS_DATA, Examination, examine, within_limits
 from evals.board.policy import BoardPolicy
 from evals.board.results import EntryResult, Index, Status
 from evals.board.submission import SUFFIX, ModelCard
@@ -40,7 +40,12 @@ def ingest(
     results_by_entry = results.read_all(folder)
     files = _entry_files(folder)
     _check_none_missing(index, files, all_decisions)
-    pending = list(_pending(board_policy, files, results_by_entry, all_decisions, names))
+    stale = {
+        name
+        for name, result in results_by_entry.items()
+        if result.status == "held" and _may_be_published(result, all_decisions, gold)
+    }
+    pending = list(_pending(board_policy, files, results_by_entry, stale, names))
     new_count = sum(path.stem not in results_by_entry for path in pending)
     if new_count > board_policy.limits.new_entries:
         raise UsageError(
@@ -88,10 +93,13 @@ def _pending(
     board_policy: BoardPolicy,
     files: Mapping[str, Path],
     results_by_entry: Mapping[str, EntryResult],
-    all_decisions: Sequence[Decision],
+    stale: Collection[str],
     names: Sequence[str],
 ) -> Iterator[Path]:
-    """Yield the files to examine: first known entries in order of arrival, then new ones by name."""
+    """Yield the files to examine: first known entries in order of arrival, then new ones by name.
+
+    `stale`: entries to examine again; `names`: those that the user requests instead of all new, changed and stale ones.
+    """
     requested = [Path(name).name.removesuffix(SUFFIX) for name in names]
     if missing := [name for name in requested if name not in files]:
         raise UsageError(f"no entry {one_line(missing[0])!r} in {ENTRIES}/")
@@ -102,17 +110,19 @@ def _pending(
         if requested:
             is_pending = name in requested
         else:
-            is_pending = result is None or not _is_current(result, files[name], board_policy, all_decisions)
+            is_pending = name in stale or result is None or not _is_current(result, files[name], board_policy)
         if is_pending:
             yield files[name]
 
 
-def _is_current(
-    result: EntryResult, path: Path, board_policy: BoardPolicy, all_decisions: Sequence[Decision]
-) -> bool:
-    """Return whether a stored result is up to date with the entry, the policy, the decisions and this version."""
-    if result.status == "held" and decisions.accepts(all_decisions, result.entry):
-        return False
+def _may_be_published(result: EntryResult, all_decisions: Sequence[Decision], gold: Path | None) -> bool:
+    """Return whether what a held entry lacks is there now: a decision that accepts it, or the board's data."""
+    needs_data = any(reason.endswith(NEEDS_DATA) for reason in result.reasons)
+    return gold is not None if needs_data else decisions.accepts(all_decisions, result.entry)
+
+
+def _is_current(result: EntryResult, path: Path, board_policy: BoardPolicy) -> bool:
+    """Return whether a stored result is up to date with the entry, the policy and this version."""
     computed_from = (result.file_sha256, result.policy_sha256, result.evals)
     return computed_from == (disk.sha256(path), board_policy.sha256, packages()["science-evals"])
 

@@ -40,6 +40,9 @@ class Rerun(Struct, frozen=True, kw_only=True):
     suite: str
     protocol: str
     bundle_sha256: str
+    """Hash of the bundle of the board's own run."""
+    entry_bundle_sha256: str = ""
+    """Hash of the entry's bundle that it was compared with."""
     agrees: bool
     difference: float | None = None
     """Headline of the board's run minus headline of the entry's run; None if they could not be compared."""
@@ -99,12 +102,19 @@ def add_rerun(folder: Path, entry: str, run: Run) -> Path:
 def update(
     folder: Path, board_policy: BoardPolicy, results_by_entry: Mapping[str, EntryResult], gold: Path | None
 ) -> None:
-    """Compare every rerun with its entry, check every challenge, and write `levels.json`; earlier comparisons are reused."""
-    earlier = {(r.entry, r.bundle_sha256, r.margin): r for r in read(folder).reruns}
+    """Compare every rerun with its entry, check every challenge, and write `levels.json`.
+
+    Earlier comparisons are reused, but not failures, which may have been due to a deadline or to missing data.
+    """
+    earlier = {
+        (r.entry, r.bundle_sha256, r.entry_bundle_sha256, r.margin): r
+        for r in read(folder).reruns
+        if not r.reason
+    }
     reruns = []
     for path, result, rule in _existing_files(folder / RERUNS, rerun_name, board_policy, results_by_entry):
         digest = disk.sha256(path)
-        key = (path.parent.name, digest, rule.equivalence_margin)
+        key = (path.parent.name, digest, result.bundle_sha256, rule.equivalence_margin)
         reruns.append(
             earlier.get(key) or _compare_rerun(folder, path, digest, result, rule, board_policy, gold)
         )
@@ -158,6 +168,7 @@ def _compare_rerun(
         suite=rule.name,
         protocol=rule.protocol,
         bundle_sha256=digest,
+        entry_bundle_sha256=result.bundle_sha256,
         margin=rule.equivalence_margin,
         agrees=False,
     )

@@ -21,6 +21,7 @@ from evals.bundles.bundle import (
 )
 from evals.data import Data
 from evals.data.archive import ARCHIVE_ERRORS
+from evals.data.sample_store import SampleStore
 from evals.errors import DataError, UsageError
 from evals.labels import Failed
 from evals.plain import count_of
@@ -30,6 +31,7 @@ from evals.records.files import Brief, Gold, brief
 from evals.report.estimates import Summary, summarize
 from evals.run.plan import read_samples
 from evals.run.rescore import rescore_records
+from evals.run.selection import selected_positions
 from evals.sandbox import Pool
 from evals.suite import data_sha256
 from evals.types import Estimate, Failure, Prompt, Prompter, Record, Reply, Sample, Score, Text
@@ -107,16 +109,9 @@ class _Verifier:
         if (status := promise.promise_status(card)) != promise.NONE:
             self.notes.append(f"promise {status}")
         return Verification(
-            bundle=self.bundle.path.name,
-            run=card.run,
-            suite=card.config.suite,
-            protocol=card.config.protocol,
-            model=card.model,
-            records=len(self.briefs),
-            figures=figures,
-            differences=tuple(self.differences),
-            notes=tuple(self.notes),
-        )
+            bundle=self.bundle.path.name, run=card.run, suite=card.config.suite, protocol=card.config.protocol, model=card.model,
+            records=len(self.briefs), figures=figures, differences=tuple(self.differences), notes=tuple(self.notes),
+        )  # fmt: skip
 
     def _check_identity(self) -> None:
         card, manifest = self.card, self.bundle.manifest
@@ -166,6 +161,7 @@ class _Verifier:
             raise UsageError(f"--data {data}: {error}") from error
         if digest != config.data_sha256:
             self.differences.append(f"data hash: {config.data_sha256[:16]} in the card, {digest[:16]} here")
+        self._check_selection(samples)
         data_samples = {sample.id: sample for sample in samples if sample.id in self.samples}
         for sample_id, stated in self.samples.items():
             actual = data_samples.get(sample_id)
@@ -183,6 +179,19 @@ class _Verifier:
             except DataError as error:
                 self.notes.append(f"the prompts were not compared with the data: {error}")
         samples.close()
+
+    def _check_selection(self, samples: SampleStore) -> None:
+        """Check that the bundle has the samples of the data set that the card's configuration selects."""
+        positions = selected_positions(samples, self.suite, self.card.config)
+        if differing := {samples.ids[position] for position in positions} ^ self.samples.keys():
+            self.differences.append(
+                f"{count_of(len(differing), 'sample')} missing, or not among those that the run selects: {min(differing)!r} ..."
+            )
+        absent_groups = set(samples.groups).difference(samples.groups[position] for position in positions)
+        if absent_groups != set(self.card.absent_groups):
+            self.differences.append(
+                f"absent_groups: {len(self.card.absent_groups)} in the card, {len(absent_groups)} here"
+            )
 
     def _rescore(self) -> Iterator[tuple[Record, Record]]:
         with Pool() as pool:

@@ -7,20 +7,21 @@ from hashlib import sha256
 
 from evals.data.sample_store import SampleStore
 from evals.errors import UnknownName
+from evals.records.card import Config
 from evals.run.job import Options
 from evals.suite import Suite
 
 
-def selected_positions(samples: SampleStore, suite: Suite, options: Options) -> list[int]:
+def selected_positions(samples: SampleStore, suite: Suite, settings: Options | Config) -> list[int]:
     """Return the positions of the samples to run: those named by the user, else a subset, else all."""
-    if not options.sample_ids:
+    if not settings.sample_ids:
         keep_pairs = any(metric.together for metric in suite.metrics)
-        return subset(samples, options.limit, seed=options.seed, suite=suite.id, keep_pairs=keep_pairs)
+        return subset(samples, settings.limit, seed=settings.seed, suite=suite.id, keep_pairs=keep_pairs)
     positions = {sample_id: position for position, sample_id in enumerate(samples.ids)}
-    for sample_id in options.sample_ids:
+    for sample_id in settings.sample_ids:
         if sample_id not in positions:
             raise UnknownName(f"sample of {suite.id}", sample_id, positions)
-    return sorted({positions[sample_id] for sample_id in options.sample_ids})
+    return sorted({positions[sample_id] for sample_id in settings.sample_ids})
 
 
 def subset(

@@ -9,14 +9,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import structs
 
+from evals import load
 from evals.board import decisions, results
 from evals.board.ingest import ingest
 from evals.board.results import EntryResult
 from evals.errors import UsageError
+from evals.records.files import Gold, brief
 from evals.records.store import Run
+from evals.report.estimates import summarize
+from evals.types import Record, Sample
 from tests.support import boards
 from tests.support.boards import edit_card, edit_records, forge
 from tests.support.error_messages import raises
@@ -105,6 +110,47 @@ def test_entries_are_scored_with_the_boards_own_data(
     shutil.rmtree(board / "results")
     result = ingest_last(board, gold=tmp_path / "gold")
     assert result.status == "refused"
+
+
+def keep_right_answers(files: boards.Files) -> None:
+    """Remove all samples that were not answered correctly, and recompute the card."""
+    records = [msgspec.json.decode(line, type=Record) for line in files["records.jsonl"].splitlines()]
+    kept = [record for record in records if record.scores["choice"].verdict == "right"]
+    ids = {record.sample for record in kept}
+    samples = [msgspec.json.decode(line, type=Sample) for line in files["samples.jsonl"].splitlines()]
+    golds = {sample.id: Gold.of(sample) for sample in samples if sample.id in ids}
+    (suite,) = load.recorded_suite("mmlu-pro", "strict")
+    metrics = suite.metrics_for(golds)
+    summary = summarize(map(brief, kept), golds, metrics, scorers=tuple(suite.scorers), repeats=1)
+    files["records.jsonl"] = msgspec.json.Encoder().encode_lines(kept)
+    files["samples.jsonl"] = msgspec.json.Encoder().encode_lines([s for s in samples if s.id in ids])
+    fields = msgspec.to_builtins(summary)
+    edit_card(lambda card: card.update({name: fields[name] for name in fields}))(files)
+
+
+@pytest.mark.parametrize("has_gold", [False, True], ids=["without", "with"])
+def test_an_entry_that_lacks_the_items_it_got_wrong_is_refused(
+    board: Path, honest_run: Run, data: Path, tmp_path: Path, has_gold: bool
+) -> None:
+    forge(boards.submit(board, honest_run), keep_right_answers)
+    (tmp_path / "gold").mkdir()
+    shutil.copy(data, tmp_path / "gold")
+    result = ingest_last(board, gold=tmp_path / "gold" if has_gold else None)
+    assert result.status == "refused"
+    assert ("samples missing" if has_gold else "data_sha256") in result.reasons[0]
+
+
+def test_a_subset_other_than_that_of_its_seed_is_refused(board: Path, data: Path, tmp_path: Path) -> None:
+    boards.write_board(board, limit=50)
+    entry = boards.submit(
+        board, boards.run(tmp_path / "r", data, boards.answers(data, 0.6, 1), limit=50, seed=1)
+    )
+    (tmp_path / "gold").mkdir()
+    shutil.copy(data, tmp_path / "gold")
+    forge(entry, edit_card(lambda card: card["config"].update(seed=0)))
+    result = ingest_last(board, gold=tmp_path / "gold")
+    assert result.status == "refused"
+    assert any("not among those that the run selects" in reason for reason in result.reasons)
 
 
 # ---- tampering -------------------------------------------------------------------------------------------------
@@ -428,6 +474,20 @@ def test_removing_a_decision_is_an_error(board: Path, honest_run: Run) -> None:
         list(ingest(board))
 
 
+def test_an_accepted_entry_that_is_disputed_stays_published_when_the_policy_changes(
+    board: Path, data: Path, tmp_path: Path
+) -> None:
+    boards.submit(board, boards.run(tmp_path / "r", data, boards.answers(data, 1.0, 1)))
+    assert ingest_last(board).status == "held"
+    text = ""
+    for kind in ("accepted", "disputed"):
+        text += f'[[decision]]\nentry = "acme-tiny@v1"\nkind = "{kind}"\nby = "me"\ndate = 2026-11-29\nreason = "why"\n'
+        (board / decisions.NAME).write_text(text)
+        list(ingest(board))
+    boards.write_board(board, plausible_gain=0.3)
+    assert ingest_last(board).status == "accepted"
+
+
 def test_an_edited_result_is_an_error(board: Path, honest_run: Run) -> None:
     boards.submit(board, honest_run)
     ingest_last(board)
@@ -481,6 +541,24 @@ def test_entries_with_texts_of_a_gated_suite_are_refused(board: Path, tmp_path: 
     shutil.copytree(ROOT / "suites" / "samples" / "gpqa", tmp_path / "gold" / "gpqa")
     (result,) = ingest(board, gold=tmp_path / "gold")
     assert result.status == "refused"
+
+
+def test_an_entry_of_a_gated_suite_is_examined_once_the_boards_data_are_there(
+    board: Path, tmp_path: Path
+) -> None:
+    import evals
+
+    (run,) = evals.evaluate(
+        "gpqa:diamond", lambda prompt: "ANSWER: A", sample=True, results=tmp_path, quiet=True
+    )
+    boards.write_board(board, name="gpqa:diamond")
+    boards.submit(board, run)
+    assert ingest_last(board).status == "held"
+    assert list(ingest(board)) == []
+    (tmp_path / "gold").mkdir()
+    shutil.copytree(ROOT / "suites" / "samples" / "gpqa", tmp_path / "gold" / "gpqa")
+    (result,) = ingest(board, gold=tmp_path / "gold")
+    assert not any("only the board's own data" in reason for reason in result.reasons)
 
 
 def test_an_entry_with_a_duplicate_file_name_is_refused(board: Path, honest_run: Run) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from evals.board import levels
+from evals.board.examine import Examination
 from evals.board.ingest import ingest
 from evals.errors import UsageError
 from tests.support import boards
@@ -101,3 +102,28 @@ def test_an_unreadable_rerun_does_not_agree(tmp_path: Path, data: Path) -> None:
     (rerun,) = levels.read(board).reruns
     assert not rerun.agrees
     assert "not a bundle" in rerun.reason
+
+
+def test_a_rerun_that_could_not_be_examined_is_examined_again(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = tmp_path / "board"
+    ingest_entry(board, data, tmp_path / "a", accuracy=0.6, equivalence_margin=0.05)
+    with monkeypatch.context() as patch:
+        failed = Examination(refusals=["it could not be examined: no answer within 60 s"])
+        patch.setattr(levels, "within_limits", lambda *arguments, seconds: failed)
+        assert ingest_rerun(board, data, tmp_path / "b", 0.6, 1).reason
+    list(ingest(board))
+    assert levels.read(board).reruns[0].agrees
+
+
+def test_a_rerun_is_compared_again_if_the_entry_is_another_one(tmp_path: Path, data: Path) -> None:
+    board = tmp_path / "board"
+    boards.write_board(board, equivalence_margin=0.05, ceiling=0.0)  # every entry is held
+    entry = boards.submit(board, boards.run(tmp_path / "a", data, boards.answers(data, 0.6, 1)))
+    list(ingest(board))
+    assert ingest_rerun(board, data, tmp_path / "b", 0.6, 1).agrees
+    entry.unlink()
+    boards.submit(board, boards.run(tmp_path / "c", data, boards.answers(data, 0.9, 1)))
+    list(ingest(board))
+    assert not levels.read(board).reruns[0].agrees

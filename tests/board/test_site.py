@@ -29,6 +29,7 @@ from evals.board.site.contents import load, url_name
 from evals.board.site.feeds import FORMAT
 from evals.board.site.write import write
 from evals.errors import UsageError
+from evals.records.store import write_card
 from tests.support import boards
 from tests.support.command import evals as run_command
 from tests.support.error_messages import raises
@@ -247,6 +248,20 @@ def test_pages_can_be_written_from_a_results_folder(tmp_path: Path) -> None:
         assert "<script>alert" not in page.read_text()
         assert page.resolve().is_relative_to(tmp_path / "site")
     assert "&lt;script&gt;" in (tmp_path / "site" / "index.html").read_text()
+
+
+def test_a_results_folder_shows_the_newest_run_that_has_ended(tmp_path: Path) -> None:
+    data = boards.write_data(tmp_path)
+    older, newer, running = (
+        boards.run(tmp_path / "results", data, boards.answers(data, 0.5, n), run=f"run-{n}", seed=n)
+        for n in range(3)
+    )
+    write_card(
+        running.path, replace(running.card, status="running")
+    )  # e.g. a copy of a run that has not been scored yet
+    write_card(older.path, replace(older.card, started=1.0))  # its card is the newest, as after `evals score`
+    (entrant,) = load(tmp_path / "results").entrants
+    assert [result.run for result in entrant.results.values()] == [newer.card.run]
 
 
 def test_a_folder_without_complete_runs_is_an_error(tmp_path: Path) -> None:

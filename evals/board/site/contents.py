@@ -188,14 +188,17 @@ def _load_board(folder: Path) -> Contents:
 
 
 def _load_results(folder: Path) -> Contents:
-    newest_runs: dict[tuple[str, Key], Run] = {}
+    scored_runs: list[tuple[float, str, Key, Run]] = []
     for run in store.runs(folder):
         try:
             card = run.card
         except EvalsError:
             continue  # a broken run has no score; `evals show` lists it
-        if card.complete and card.headline is not None and card.data != "sample":
-            newest_runs[card.model, (card.config.suite, card.config.protocol)] = run
+        has_score = card.status != "running" and card.headline is not None
+        if has_score and card.complete and card.data != "sample":
+            scored_runs.append((card.started, card.model, (card.config.suite, card.config.protocol), run))
+    scored_runs.sort(key=lambda entry: entry[0])
+    newest_runs = {(model, key): run for _, model, key, run in scored_runs}
     entrants, items_by_entrant = [], {}
     for model in dict.fromkeys(model for model, _ in newest_runs):
         runs = {key: run for (name, key), run in newest_runs.items() if name == model}
