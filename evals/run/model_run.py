@@ -30,6 +30,7 @@ from evals.run.request_extras import with_headers
 from evals.run.rescore import rescore, store_final_metrics
 from evals.run.runner import Runner, drive
 from evals.run.sampling import resolve_sampling
+from evals.sandbox import Pool
 from evals.seams import HasBatchEndpoint, HasLaunchedServer, HasRemarks, engine_of, is_local, notes_of
 from evals.suite import Suite
 from evals.types import Model
@@ -222,6 +223,9 @@ class ModelRun:
         self.context.progress.add(self.progress)
         try:
             if self.request.batch:
+                await (
+                    self._check_scorers()
+                )  # the runner, which does so too, is created when the batches have ended
                 self._batch_wait = BatchWait(
                     say=(lambda _: None) if self.context.quiet else self.say, warn=self.say
                 )
@@ -232,6 +236,12 @@ class ModelRun:
             raise
         async with self.context.finish_lock:
             return await in_thread(lambda: self.finish(runner))
+
+    async def _check_scorers(self) -> None:
+        """Raise UsageError if something that a scorer needs is not installed."""
+        with Pool(1) as pool:
+            for job in self.jobs:
+                await job.suite.scoring(pool).check()
 
     @property
     def interrupted(self) -> bool:

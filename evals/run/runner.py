@@ -17,7 +17,7 @@ from msgspec import structs
 from evals.boundary import foreign_code
 from evals.calls.call import json_safe
 from evals.calls.pace import MAX_LIMIT, pace_of
-from evals.errors import Crash, EvalsError, StoreError
+from evals.errors import Crash, EvalsError, StoreError, UsageError
 from evals.records.store import Run
 from evals.records.writer import Writer
 from evals.run.budget import Budget
@@ -101,8 +101,9 @@ class Runner:
             scoring.share_judges()
         try:
             with on_interrupt(self._interrupt), infrequent_gc():
-                self._start_workers()
-                self._start_rescoring()
+                if await self._can_score():
+                    self._start_workers()
+                    self._start_rescoring()
                 if self._workers or self._scoring_tasks:
                     await self._idle.wait()
         except asyncio.CancelledError:
@@ -122,6 +123,16 @@ class Runner:
             self._pool.close()
         if self._fault is not None:
             raise self._fault
+
+    async def _can_score(self) -> bool:
+        """Return whether everything that the scorers of all jobs need is installed, if there is anything left to score."""
+        if not self._queue and not any(job.is_stale for job in self.jobs):
+            return True
+        try:
+            await asyncio.gather(*(scoring.check() for scoring in self._scoring))
+        except UsageError as error:
+            self._fault = error
+        return self._fault is None
 
     def interrupt(self) -> None:
         """Do what Ctrl-C does; may be called from another thread."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from evals.boundary import foreign_code
 from evals.data import errata as data_errata
@@ -60,6 +61,17 @@ class Scoring:
     def all_light(self) -> bool:
         """Return whether `score_light` applies every scorer."""
         return not self._slow
+
+    async def check(self) -> None:
+        """Import in a worker what the heavy scorers need; raises UsageError if something is not installed.
+
+        A scorer that fails otherwise is left alone: its first score shows the failure.
+        """
+        heavy = [self._slow[name] for name in self._heavy]
+        heavy += [self._two_stage[name].rule for name in sorted(self._heavy_rules)]
+        for scorer in filter(lambda scorer: isinstance(scorer, SupportsWarmUp), heavy):
+            with suppress(ScorerError):
+                await self._pool.run(_WarmUp(scorer))
 
     def score_light(self, sample: Sample, prompt: Prompt, reply: Reply) -> dict[str, Score | Failure]:
         """Apply the light scorers synchronously."""
@@ -183,6 +195,18 @@ class Scoring:
         if name in self._heavy:
             return await self._score_in_worker(scorer, sample, prompt, reply)
         return await _apply_async(scorer, sample, prompt, reply)
+
+
+class _WarmUp(Struct, frozen=True):
+    """A call to a worker that only warms a scorer up, without a deadline as for the scorer itself."""
+
+    scorer: Any
+
+    def warm(self) -> None:
+        self.scorer.warm()
+
+    def __call__(self) -> None:
+        """Return nothing."""
 
 
 SCORER_FAILED = "the scorer failed on this reply"

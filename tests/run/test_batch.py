@@ -18,8 +18,10 @@ import pytest
 
 from evals import profiles
 from evals.calls import backoff, pace
+from evals.errors import UsageError
 from evals.records import store
 from evals.run import batch, batch_log
+from evals.scorers.scoring import Scoring
 from evals.seams import BatchState
 from tests.support import protocols
 from tests.support.batch_vendors import Vendor
@@ -514,6 +516,17 @@ def test_requests_above_the_vendors_limit_are_split_over_several_batches(
     monkeypatch.setattr(batches.AnthropicBatches, "max_requests", 5)
     assert evals(*RUN, "-m", model).status == 0
     assert (len(vendor.batches), len(vendor.request_texts)) == (3, SAMPLES)
+
+
+def test_what_the_scorers_need_is_checked_before_a_batch_is_submitted(
+    vendor: Vendor, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def not_installed(self: Scoring) -> None:
+        raise UsageError("scoring molecules needs RDKit")
+
+    monkeypatch.setattr(Scoring, "check", not_installed)
+    evals(*RUN, "-m", model).assert_usage_error()
+    assert vendor.request_texts == []
 
 
 def test_each_repeat_is_a_request_of_its_own(vendor: Vendor, model: str) -> None:

@@ -16,6 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
+import msgspec
 import pytest
 
 from evals.calls import backoff
@@ -555,6 +556,40 @@ async def test_text_that_utf_8_cannot_encode_is_replaced(toy_run: ToyRun) -> Non
     await toy_run.runner(ScriptedModel(lambda name, earlier_calls: "\ud83d" if name == "q001" else "A")).run()
     assert toy_run.outcomes() == RIGHT | {"q001": "wrong"}
     assert toy_run.records()["q001"].outcome.text == "\ufffd"
+
+
+class NotInstalled(msgspec.Struct, frozen=True):
+    """A heavy scorer whose library is missing."""
+
+    heavy: ClassVar[bool] = True
+
+    def warm(self) -> None:
+        raise UsageError("molecules need: pip install 'science-evals[chemistry]'")
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        raise AssertionError(reply)
+
+
+class FailsToWarmUp(NotInstalled, frozen=True):
+    def warm(self) -> None:
+        raise ValueError("a fault of the scorer itself")
+
+
+async def test_what_any_suite_needs_is_checked_before_the_first_call_of_all(toy_run: ToyRun) -> None:
+    model = ScriptedModel(lambda name, earlier_calls: "A")
+    second = toy.suite(name="second", scorers={"molecule": NotInstalled()})
+    with raises(UsageError):
+        await toy_run.runner(model, toy.suite(), second).run()
+    assert (model.called, toy_run.records()) == ([], {})
+
+
+async def test_a_scorer_that_cannot_be_warmed_up_for_another_reason_fails_reply_by_reply(
+    toy_run: ToyRun,
+) -> None:
+    model = ScriptedModel(lambda name, earlier_calls: "A")
+    await toy_run.runner(model, toy.suite(scorers={"exact": FailsToWarmUp()})).run()
+    assert set(toy_run.outcomes().values()) == {"scorererror"}
+    assert sorted(model.called) == sorted(RIGHT)
 
 
 async def test_a_missing_extra_ends_the_run_with_its_message(toy_run: ToyRun) -> None:
