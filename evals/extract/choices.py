@@ -107,7 +107,7 @@ def _read_before_next_question(text: str, parser: OptionParser) -> Reading | Non
 
 
 def _option_of_symbol(reading: Reading | None, options: Sequence[str]) -> Reading | None:
-    """Return the reading with the option's letter if it is not a letter of an option but its text, such as R of P, Q, R, S."""
+    """Return a reading of an option's text, such as R among the options P, Q, R and S, with the option's letter instead."""
     if reading is None or len(reading.value) != 1 or reading.value < chr(ord("A") + len(options)):
         return reading
     indices = [i for i, option in enumerate(options) if option.strip(" $.") == reading.value]

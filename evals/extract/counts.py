@@ -45,7 +45,7 @@ def without_mass_numbers(text: str) -> str:
 
 
 def stated_count(text: str) -> Reading | None:
-    """Return the number, as text, of a reply that is one sentence, or whose last clause begins with "so" and counts."""
+    """Return the number, as text, of a reply that is one sentence, or whose last clause begins with "so" and states a count."""
     line_begin = text.rfind("\n", 0, len(text.rstrip())) + 1
     line = text[line_begin:].rstrip()
     if len(states := _OXIDATION_STATE.findall(line[-MAX_CHARS:])) == line.count("oxidation state") == 1:

@@ -37,7 +37,7 @@ _CLAUSE_VERB = lazy_pattern(
     re.IGNORECASE,
 )
 _UNDECIDED_OR_DENIED = lazy_pattern(r"(?:either|between|somewhere|不是|介于)\b|不是|介于", re.IGNORECASE)
-"""The beginning of an answer that is none; 不是 is "is not", 介于 is "between"."""
+"""The beginning of a text that is not an answer; 不是 is "is not", 介于 is "between"."""
 _SINGLE_WORD = lazy_pattern(r"[A-Z][a-z]{2,20}|[a-z]{3,20}")
 """A word, which is an answer only as a whole reply: a day, a colour."""
 COUNTED = lazy_pattern(

@@ -60,8 +60,8 @@ _PARTS_OF_DENIALS = (
 def is_denied_or_conditional(text: str, begin: int) -> bool:
     """Return whether the clause before an answer in a language other than English and Chinese denies it or makes it conditional."""
     context = text[max(0, begin - 120) : begin].lower()
-    may_be = any(part in context for part in _PARTS_OF_DENIALS)
-    return may_be and _DENIED_OR_CONDITIONAL.search(context) is not None
+    may_match = any(part in context for part in _PARTS_OF_DENIALS)
+    return may_match and _DENIED_OR_CONDITIONAL.search(context) is not None
 
 
 LANGUAGE_BY_NOUN = {noun: language for language in LANGUAGES.values() for noun in language.nouns}

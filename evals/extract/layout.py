@@ -165,7 +165,7 @@ _CONTRASTED_VALUE = lazy_pattern(
     r"(?:\b(?P<requested>requested|required|desired|answer)\b[^.;,\n]{0,60}?\s)?\b(?:is|are|equals)\s(?P<value>[$*]{0,3}\d[\d.]{0,12}[$*]{0,3}),\s(?:while|whereas)\s[^.;\n]{1,60}?\s(?:is|are|equals)\s[$*]{0,3}\d[\d.]{0,12}[\s.$*]*$",
     re.IGNORECASE,
 )
-"""As in "The requested value is 17, while the largest is 45"; two values without a word such as "requested" are no answer."""
+"""As in "The requested value is 17, while the largest is 45"; two values without a word such as "requested" are not an answer."""
 _NUMBER = rf"(?:\d[\d,]*|{SPELLED_PATTERN})"
 _COUNTED_SUBJECT = lazy_pattern(
     r"[\s*_]*+(?:(?:so|thus|hence|therefore),?\s+)?(?:exactly\s+|only\s+|a\s+total\s+of\s+)?[*_]*(?P<number>"

@@ -208,7 +208,7 @@ def _read_prose(text: str, request: MoleculeRequest) -> Reading | None:
 
 
 def _read_result_line(text: str, last_molecule: str) -> str | None:
-    """Return the molecule that the last line states as the result; of several, the last, if it is also the reply's last."""
+    """Return the molecule that the last line states as the result; of several, the last if no other molecule follows it."""
     molecules = unmistakable_smiles(_REMARK.sub("", text[_last_line_start(text) :]))
     results = [molecule for molecule in molecules if _is_result(text, text.rfind(molecule))]
     if not results:

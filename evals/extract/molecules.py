@@ -88,7 +88,7 @@ _LISTS = {
     )
     for side, names in (("reactants", "reactants|precursors|starting[_ ]materials"), ("products", "products"))
 }
-"""Requested side of a reaction -> a JSON list of objects with that name."""
+"""Requested side of a reaction -> pattern of a JSON list of objects that is named after this side."""
 _SMILES_FIELD = lazy_pattern(r"\"smiles\"\s*:\s*\"([^\"\n]{1,2000})\"", re.IGNORECASE)
 _OTHER_SIDE = {
     "reactants": lazy_pattern(r"产物|^products?", re.IGNORECASE),
@@ -176,9 +176,9 @@ class _Reader:
         return self._read_label(text, noun_begin, label)
 
     def _read_objects(self, position: int) -> CueReading | None:
-        """Read the SMILES of all objects of the JSON list around a position, which is named after the requested side."""
-        names = _LISTS.get(self.request.side) if self.request.is_set else None
-        objects = names.search(self.text, max(0, position - _MAX_LIST_CHARS)) if names else None
+        """Read the SMILES of all objects of the JSON list around a position, if the list is named after the requested side."""
+        pattern = _LISTS.get(self.request.side) if self.request.is_set else None
+        objects = pattern.search(self.text, max(0, position - _MAX_LIST_CHARS)) if pattern else None
         if objects is None or not objects.start() <= position < objects.end():
             return None
         molecules = _SMILES_FIELD.findall(objects["objects"])

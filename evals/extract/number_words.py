@@ -70,16 +70,16 @@ def _spelled_value(words: str) -> float | None:
 def _whole_value(parts: list[str]) -> float | None:
     """Return the value of the words of a whole number: "one hundred and four", "two thousand twenty five"."""
     total = group = 0.0
-    room = 1e12  # the next word must be smaller
+    limit = 1e12  # the next word must be smaller
     for word, previous in zip(parts, ("", *parts), strict=False):
         if word == "and" and previous in ("hundred", *_SCALES):
             continue
         if word == "hundred" and 0 < group < 100:
-            group, room = group * 100, 100
+            group, limit = group * 100, 100
         elif word in _SCALES and group:
-            total, group, room = total + group * _SCALES[word], 0.0, 1000
-        elif (value := NUMBER_WORDS.get(word)) is not None and word.isascii() and 0 < value < min(room, 100):
-            group, room = group + value, 10 if value >= 20 and value % 10 == 0 else 0
+            total, group, limit = total + group * _SCALES[word], 0.0, 1000
+        elif (value := NUMBER_WORDS.get(word)) is not None and word.isascii() and 0 < value < min(limit, 100):
+            group, limit = group + value, 10 if value >= 20 and value % 10 == 0 else 0
         else:
             return None
     return total + group if parts[-1] != "and" else None

@@ -61,7 +61,7 @@ _WORD = lazy_pattern(r"\w")
 _DECIMAL_BASE = lazy_pattern(r"_\{?\s*(?:\\text\{)?\s*(?:10|ten)\s*\}*\s*$")
 _VERB = lazy_pattern(r"\b(?:is|are|was|were|get|but|it['’]s|equals|gives)\s", re.IGNORECASE)
 _MAX_ANSWER_CHARS = 60
-"""Maximum length of a sentence with a digit, or of another statement without a digit, that is rejected if it is no integer.
+"""Maximum length of a sentence with a digit, or of another statement without a digit, that is rejected if it is not an integer.
 
 Longer ones are ignored.
 """

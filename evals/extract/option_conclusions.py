@@ -82,7 +82,7 @@ _NOT_TRUE = lazy_pattern(r"s?\s+that\s+is\s+(?:not\s+(?:true|correct)|false|inco
 
 
 def read_false_statement(text: str, begin: int, word: str) -> CueReading | None:
-    """Read "the false statement is B", "the statement that is not true is B", answers to a question for the false one."""
+    """Read "the false statement is B", "the statement that is not true is B", for questions that ask for it."""
     end = begin + len(word)
     link = _NOT_TRUE.match(text, end, end + 40)
     if link is None and _FALSE.search(text, max(0, begin - 16), begin):

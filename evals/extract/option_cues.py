@@ -43,11 +43,11 @@ _LINK_WITH_CLAUSE = lazy_pattern(
     re.IGNORECASE,
 )
 """As in "option that best fits the data is"."""
-_NAMES_ANSWER = lazy_pattern(
+_ANSWER_QUALIFIER = lazy_pattern(
     r"\b(?:correct|right|best|final|my|our|closest|likely|appropriate|accurate|suitable|answer|only|chosen|valid|nearest|remaining|true|matching|selected|suited)[\s*_]*$",
     re.IGNORECASE,
 )
-_NAMES_OTHER = lazy_pattern(
+_OTHER_QUALIFIER = lazy_pattern(
     r"\b(?:first|second|third|another|other|each|every|next|last|which|incorrect|wrong|worst)\s*$",
     re.IGNORECASE,
 )
@@ -73,24 +73,24 @@ def _read_noun(text: str, begin: int, word: str) -> CueReading | None:
     if (called_correct := letters_called_correct(text, begin, end)) is not None:
         return called_correct
     left_context = context[-30:]
-    names_answer = _NAMES_ANSWER.search(left_context) or not (
-        _NAMES_OTHER.search(left_context) or _COLON.match(text, end)
+    means_answer = _ANSWER_QUALIFIER.search(left_context) or not (
+        _OTHER_QUALIFIER.search(left_context) or _COLON.match(text, end)
     )
-    if text[end : end + 1] == "s" and not _NAMES_ANSWER.search(left_context):
+    if text[end : end + 1] == "s" and not _ANSWER_QUALIFIER.search(left_context):
         return None  # "the options are ..."
     link = _NOUN_LINK.match(text, end, end + MAX_CUE_CHARS)
-    if link is None and _NAMES_ANSWER.search(left_context):
+    if link is None and _ANSWER_QUALIFIER.search(left_context):
         link = _LINK_WITH_MODIFIER.match(text, end, end + MAX_CUE_CHARS)
     if link is None and word in ("option", "choice"):
         link = _LINK_WITH_CLAUSE.match(text, end, end + MAX_CUE_CHARS)
-    if names_answer and link is not None:
+    if means_answer and link is not None:
         reading = read_cue(text, begin, link.end(), is_strong=True, allow_unmarked=True, allow_run=True)
         if text[end : end + 1] != "s" or (reading and len(reading[0]) > 1):
             return reading
         return read_letter_list(text, begin, link)
     if word == "statement" and (false_statement := read_false_statement(text, begin, word)) is not None:
         return false_statement
-    if word in ("option", "choice", "statement") and not _NAMES_OTHER.search(context):
+    if word in ("option", "choice", "statement") and not _OTHER_QUALIFIER.search(context):
         return _read_named_option(text, begin, end, context) or non_english.read_option_in_other_language(
             text, begin, word
         )

@@ -1,4 +1,4 @@
-"""Cues for options in Chinese and other languages than English."""
+"""Cues for options in Chinese and other languages, except English."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ _DENIED_VALUE = lazy_pattern(
     r"\b(?:not|never|far|neither|no(?!\s+doubt)|nor|hardly|cannot|than)\b|n['’]t\b", re.IGNORECASE
 )
 _CLAUSE_STARTS = (",", ";", ":", " but ", " is ", " are ", " was ", " were ")
-"""A denial before one of them does not apply to the option behind it: "the one that is not listed is E"."""
+"""A denial before one of these does not apply to the option after it: "the one that is not listed is E"."""
 _RANGE_START = lazy_pattern(r"\d\s*(?:to|and|or|[-–])\s*$")
 _DENIED_AFTER_BRACKET = lazy_pattern(
     r"[^()\n]{1,120}\([^()\n]{1,60}\)[^()\n]{0,120}?(?:\b(?:too|not|never|wrong|incorrect|fails?|cannot|excluded|ruled|less|insufficient|unable|no)\b|n['’]t\b)",

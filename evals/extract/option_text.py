@@ -189,7 +189,7 @@ class Options:
         return self.letter_of_text(called_answer["subject"]) if called_answer else None
 
     def letter_of_undetermined(self) -> str | None:
-        """Return the letter of an option like "cannot be determined"."""
+        """Return the letter of the only option like "cannot be determined"."""
         indices = [i for i, option in enumerate(self._options) if UNDETERMINED.search(option)]
         return chr(ord("A") + indices[0]) if len(indices) == 1 else None
 
@@ -200,7 +200,7 @@ class Options:
         return any(len(text) >= _MIN_TEXT_CHARS and text in lower and text not in own_text for text in texts)
 
     def letter_of_none(self) -> str | None:
-        """Return the letter of an option like "none of the above"."""
+        """Return the letter of the only option like "none of the above"."""
         return chr(ord("A") + self._none_indices[0]) if len(self._none_indices) == 1 else None
 
 
@@ -235,7 +235,7 @@ _FRACTION_OF_DIGITS = lazy_pattern(r"(-?[0-9]{1,9})/([1-9][0-9]{0,8})")
 
 
 def _parse_number(text: str) -> tuple[float, str] | None:
-    """Return the number and the unit of a normalised text, also of "3/2" and "three"; None for other texts."""
+    """Return the number and the unit in a normalised text, including "3/2" and "three"; None for any other text."""
     if (value := spelled_number(text)) is not None:
         return value, ""
     if fraction := _FRACTION_OF_DIGITS.fullmatch(text):

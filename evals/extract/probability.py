@@ -26,7 +26,7 @@ _VALUE = lazy_pattern(
 def probability(text: str, *, answer_is_no: bool = False) -> float | None:
     """Read the probability of yes that is stated last ("Probability: 0.83", "83 %"); None if it is missing or outside 0 to 1.
 
-    A confidence above one half is one in the stated answer: 90 % in the answer no is a probability of 10 %.
+    A confidence above one half refers to the stated answer: 90 % confidence in the answer no is a probability of 10 %.
     """
     text = half_width(visible(text).text[-MAX_CHARS:])
     answer, is_confidence = None, False

@@ -52,9 +52,10 @@ def stated(text: str, unit: str = "", *, names: str = "") -> Reading | None:
     """Return the number stated in a box, a tag, an answer line or a sentence ("the answer is ..."), with its unit and position.
 
     Without any of these, the number after "best estimate" or the like, the only number in bold or code, the only number of
-    the reply, the only one with a compatible unit, or the number in the last line ("... is 1.42 eV.") is read. Being the last
-    number does not make it an answer. `names`: a pattern of the property's names, whose value is read first ("logS ≈ -3.4, ..."). If the stated answer is not a single number ("Answer: unknown", "5 or 6"), no earlier
-    number is read.
+    the reply, the only one with a compatible unit, or the number in the last line ("... is 1.42 eV.") is read. `names` is a
+    pattern of the property's names; a number after one of them ("logS ≈ -3.4, ...") takes precedence over other plain numbers.
+    Being the last number does not make it an answer. If the stated answer is not a single number ("Answer: unknown", "5 or
+    6"), no earlier number is read.
     """
     visible_text, in_reasoning = visible(text[-MAX_CHARS:])
     if in_reasoning:
@@ -313,7 +314,7 @@ _LAST_SENTENCE = lazy_pattern(r"(?<=[\w)%])[.;]\s+(?=[A-Z])")
 
 
 def _last_result(line: str) -> str:
-    """Return the right-hand side of a calculation such as "n = √ε = √6.25 = 2.5"; an empty text if the line is no calculation."""
+    """Return the right-hand side of a calculation such as "n = √ε = √6.25 = 2.5"; empty if the line is not a calculation."""
     sides = _EQUATION.split(line)
     is_calculation = len(sides) > 2 or (
         len(sides) == 2 and (not sides[0].strip(" *$") or _SUM_OR_PRODUCT.search(sides[0][-200:]))

@@ -169,7 +169,7 @@ def _is_guess(text: str, reading: Reading) -> bool:
 
 
 def unless_retracted(text: str, reading: Reading | None) -> Reading | None:
-    """Return the reading of a reply; None if it is a mere guess, or the text after it retracts it and neither confirms nor repeats it.
+    """Return the reading of a reply; None for a mere guess, or if the text after it retracts it without confirming or repeating it.
 
     A correction is returned unchanged. `text` is the visible part of the reply, to which the reading's positions refer.
     """

@@ -49,7 +49,7 @@ _IF_CLAUSE_START = lazy_pattern(r"(?:^|\b(?:and|so)\s|[,:]\s?)\W*(?:if|had|were)
 _BEFORE_GUESS = lazy_pattern(
     r"\bif\s(?:i|we)\s(?:(?:had|have|must|were\sforced|am\sforced)\s)?(?:to\s)?(?:guess|choose|pick|estimate|answer|commit|bet)\b(?:\s(?:one|a\s(?:value|number)))?,?|\bif\spressed,?"
 )
-"""As in "if I had to guess", which is no condition."""
+"""As in "if I had to guess", which is not a condition."""
 _WOULD_BEFORE = lazy_pattern(
     r"\b(?:would|['’]d)\s+(?:be|have\s+been|give|become|equal|read|reach|point|hold|mark|show)\b[^.]{0,20}$"
 )
@@ -101,7 +101,8 @@ _ASKED_AFTER = lazy_pattern(r"[\s*_)\]}$\"'”’`]{0,6}[?？]")
 def mood(text: str, begin: int, end: int, *, link: str = "") -> Mood:
     """Return the mood of a statement that begins at `begin` and whose answer ends at `end`.
 
-    `link` is the text between the first word and the answer; if it contains "would", a phrase such as "without X" before it is a condition.
+    `link` is the text between the first word and the answer; if it contains "would", a phrase such as "without X" before it
+    is a condition.
     """
     clause = context = text[max(0, begin - MAX_CONTEXT_CHARS) : begin].lower()
     for clause_end in _CLAUSE_END.finditer(context):

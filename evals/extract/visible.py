@@ -64,7 +64,7 @@ class Visible(NamedTuple):
 def split_reasoning(text: str) -> tuple[str, str | None, bool]:
     """Split a reply into (answer, reasoning, unclosed).
 
-    The answer is the text after the last closing mark, whether or not that has an opening one. If another opening mark
+    The answer is the text after the last closing mark, whether or not an opening mark precedes it. If another opening mark
     follows, the reply was truncated while reasoning: the answer is empty, and `unclosed` is true.
     """
     if _has_no_mark(text):
@@ -109,7 +109,7 @@ def _has_no_mark(text: str) -> bool:
 
 def _to_spaces(token: re.Match[str]) -> str:
     if token[0][0] == "\x08":  # a JSON decoder turns the \b of \boxed into a backspace
-        return r"\fbox"  # read like \boxed, and as long as the damaged command
+        return r"\fbox"  # read like \boxed, and of the same length as the damaged command
     return " " * len(token[0])
 
 

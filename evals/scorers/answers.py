@@ -24,7 +24,7 @@ _GOLD_NUMBER = lazy_pattern(
 
 
 def normalise_answer(text: str) -> str:
-    """Return an answer in lower case, with hyphens for all dashes, without markup and a leading article or preposition."""
+    """Return an answer in lower case, with hyphens for all dashes, and without markup or a leading article or preposition."""
     text = _SPACED_PUNCTUATION.sub(
         r"\1", strip_formatting(text[:MAX_CHARS]).translate(_DASHES).replace("\\%", "%")
     )
@@ -63,7 +63,7 @@ def finite_float(text: str) -> float | None:
 
 
 def rounding_tolerance(decimals: int) -> float:
-    """Return half a unit in the last of `decimals` decimal places, enlarged by 1e-9 of it for binary fractions; 0 without decimals."""
+    """Return half a unit in the last of `decimals` decimal places, plus a billionth of it for rounding errors of floats; 0 without decimals."""
     return 0.5 * 10.0**-decimals * (1 + 1e-9) if decimals else 0.0
 
 

@@ -33,7 +33,7 @@ ANSWER_FORMS: frozenset[Form] = frozenset(("box", "tag", "json", "line", "senten
 MAX_PLAUSIBLE = 1e9
 """Largest plausible magnitude of a measurement in these tasks."""
 MAX_CHARS = 100_000
-"""Only the last characters of a reply, up to this number, are searched for numbers by key."""
+"""Number of characters at the end of a reply that are searched for numbers by key."""
 _DENIAL_WINDOW = 24
 """Number of characters before a stated polarity that are searched for a denial on the same line."""
 _EC_NUMBER = re.compile(
@@ -66,7 +66,7 @@ _NUMBER = r"(?P<number>[-+\u2212]?(?:\d{1,12}(?:\.\d{1,15})?|\.\d{1,15})(?:[eE][
 
 
 def yes_or_no(text: str) -> Reading | None:
-    """Return the yes or no that a reply states, also as "positive" or "negative" in a box or after a word like "prediction"."""
+    """Return the yes or no that a reply states, including "positive" or "negative" in a box or after a word like "prediction"."""
     padded_yes = "yes".ljust(len("positive"))  # keeps the positions of the text that follows
     answer = stated_yes_no(_BOXED_POSITIVE.sub(lambda match: (match["before"] or "") + padded_yes, text))
     if answer is not None:

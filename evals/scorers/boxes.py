@@ -78,7 +78,7 @@ class Boxes(Struct, frozen=True):
         )
 
     def _to_pixels(self, region: Region, size: tuple[float, float]) -> tuple[Box, bool]:
-        """Return a stated rectangle in pixels, and whether it was read as fractions against the prompt's scale."""
+        """Return a stated rectangle in pixels, and whether it was read as fractions although the prompt requested another scale."""
         numbers = region.numbers
         order = "xyxy" if region.is_named else self.form
         a, b, c, d = (numbers[1], numbers[0], numbers[3], numbers[2]) if order == "yxyx" else numbers
@@ -122,7 +122,7 @@ class _AccuracyAtIou(Struct, frozen=True):
 
 
 def _recorded_iou(points: Sequence[Point]) -> float:
-    """Return the part `iou` of a sample's score, or the bound of a missing sample; raises ValueError if it has neither."""
+    """Return the part `iou` of a sample's score, or the bound assumed for a missing sample; raises ValueError if it has neither."""
     point = points[0]
     iou_value = point.value if point.verdict == "missing" else point.parts.get("iou")
     if iou_value is None:

@@ -4,7 +4,7 @@
 (@ e8e78f05, dataset/chartbench.py). Its known defects are kept: a text without the letters "yes" counts as no, even an
 empty reply or "I cannot tell", and "eyes" counts as yes. For numbers, upstream passes reply and gold answer to its
 comparison in the wrong order: the tolerance is 5 % of the *reply's* number; `8 %` may mean 0.08 in a reply, but not in the
-gold answer; and a reply of 0 is right if the signed gold number is at most 0.05, hence for every negative one. Since March
+gold answer; and a reply of 0 is right if the signed gold number is at most 0.05, so for every negative number. Since March
 2025 (a32f246) the *letters* of DeepSeek's end-of-text token are stripped from both ends of a reply: "12 cents" is 12, and
 "december" is "mber", which is wrong for December.
 
@@ -32,7 +32,7 @@ from evals.types import Metric, Point, Prompt, Reply, Sample, Score, Verdict
 
 YES_NO = ("yes", "no")
 MAX_CHARS = 100_000
-"""Only the last characters of a reply, up to this number, are read."""
+"""Number of characters at the end of a reply that are read."""
 TOLERANCE = 0.05
 END_OF_TEXT = "<\uff5cend\u2581of\u2581sentence\uff5c>"
 """DeepSeek's end-of-text token; upstream strips each of its letters from both ends of a reply."""
@@ -45,7 +45,7 @@ def parse_float(text: str) -> float | None:
 
 
 def matches_relaxed(stated: str, gold: str) -> bool:
-    """Return whether two numbers agree by upstream's rule; unless both are numbers, the texts must be equal, ignoring case."""
+    """Return whether two answers agree by upstream's rule: as numbers if both are numbers, else as texts, ignoring case."""
     stated = stated.strip().strip(END_OF_TEXT)
     value, gold_value = parse_float(stated), parse_float(gold)
     if value is None or gold_value is None:

@@ -29,7 +29,7 @@ _PROSE = re.compile(r"(?<![\\A-Za-z])(?!sqrt|sin|cos|tan|log|exp|frac|pi\b|or\b|
 _CHINESE_PROSE = re.compile(
     r"[\u4e00-\u9fff][^\u4e00-\u9fff]*\d|[\u4e00-\u9fff]{7,}|(?<!小)时|情况|步骤|以上|以下|左右"
 )
-"""Chinese text that is no unit after a number."""
+"""Chinese text that is not a unit after a number."""
 _DIGITS = re.compile(r"\d+")
 _GROUP = re.compile(r"\{([^{}\\]*[^{}\\\s][-+*/^][^{}]*)\}")
 """A group in braces with an operator, as in 2^{n-1}, which differs from 2^n-1."""
@@ -146,7 +146,7 @@ def _without_rounded_value(text: str) -> str:
 
 
 def _same_without_base(gold: str, stated: str) -> bool:
-    """Return whether two answers are equal if the gold base, or a stated base of 10, is omitted."""
+    """Return whether two answers are equal once the base of the gold answer, or a stated base of 10, is omitted."""
     return without_base(gold) == stated.replace(" ", "") or (
         "_" not in gold
         and without_base(stated).replace(" ", "") == gold.replace(" ", "")
@@ -179,7 +179,7 @@ def _symbols(text: str) -> set[str]:
 
 
 def _are_large_numbers_equal(gold: str, stated: str) -> bool:
-    """Return whether two answers are equivalent and have no quotient other than 1, as `equivalent` rounds large numbers."""
+    """Return whether two answers are equivalent and their quotient, if any, is 1: `equivalent` alone rounds large numbers."""
     if equivalent(f"${gold}$", f"${stated}$") is not True:
         return False
     ratio = quotient(f"${gold}$", f"${stated}$")

@@ -40,8 +40,8 @@ def columns(points: Sequence[Point]) -> Columns:
         target=np.array([p.target if isinstance(p.target, float) else nan for p in points], dtype=float),
         positive=np.array([point.target == "yes" for point in points], dtype=bool),
         answered=np.array([point.answer is not None for point in points], dtype=bool),
-        imputed=part("error_imputed"),
-        worst=part("error_worst"),
+        error_imputed=part("error_imputed"),
+        error_worst=part("error_worst"),
         probability=part("score"),
     )
 

@@ -19,7 +19,7 @@ from evals.scorers.outcomes import binary_score, invalid_answer, no_stated_answe
 from evals.types import Prompt, Reply, Sample, Score
 
 MAX_CHARS = 2_000
-"""Maximum length of a formula; longer texts are rejected. `names.py` truncates chemical names to it."""
+"""Maximum length of a formula; longer texts are rejected. `names.py` truncates chemical names to this length."""
 CHARGE_KEY = "charge"
 """Key of the charge among the element counts."""
 
@@ -47,7 +47,7 @@ def element_counts(text: str) -> dict[str, int] | None:
     """Return the element counts of a formula, with its charge under `CHARGE_KEY`; None if it is not a formula.
 
     Reads subscripts and superscripts in Unicode, LaTeX and HTML, brackets and hydrates (`·5H2O`). Isotope marks are ignored,
-    and D and T count as H. A charge may be written without brackets, as by RDKit and PubChem (`O4S-2`, `C6H5O-`), or as in
+    and D and T count as H. A charge may be written without brackets, as RDKit and PubChem do (`O4S-2`, `C6H5O-`), or as in
     `SO4^2-`, `[SO4]2-`, `SO4(2-)`.
     """
     text = _normalise(text)
@@ -137,7 +137,7 @@ def _parse_elements(formula: str) -> Counter[str] | None:
 
 
 class Formula(Struct, frozen=True):
-    """Scores 1 for the element counts and the charge of the target, or of a formula in `sample.meta["also"]`."""
+    """Scores 1 for a formula with the element counts and charge of the target, or of a formula in `sample.meta["also"]`."""
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply."""

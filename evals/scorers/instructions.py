@@ -1,6 +1,6 @@
 """Verifiable instructions such as a number of words, no comma or a title (IFEval, Zhou et al., arXiv 2311.07911).
 
-There are two sets of rules for the same 25 types. `OFFICIAL` implements lm-evaluation-harness 0.4.13
+There are two sets of rules for the 25 types of instruction. `OFFICIAL` implements lm-evaluation-harness 0.4.13
 (`lm_eval/tasks/ifeval/instructions.py`, derived from google-research/instruction_following_eval) with its known defects:
 a text whose language cannot be detected passes, `***bold italics***` count as two highlights, a Markdown link as a
 placeholder, a keyword may be part of a longer word, and a postscript may be in mid-sentence. `CORRECTED` replaces the rules
@@ -299,7 +299,7 @@ class Instructions(Struct, frozen=True):
     """
 
     rules: Literal["official", "mended"] = "official"
-    """`official` or, under its former name `mended`, which is kept because it occurs in run cards, `CORRECTED`."""
+    """Set of rules: `mended`, the former name of `CORRECTED`, is kept because it occurs in run cards."""
     heavy: ClassVar[bool] = True
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:

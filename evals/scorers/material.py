@@ -52,7 +52,7 @@ def looks_like_formula(text: str) -> bool:
 
 @contextmanager
 def _suppress_warnings() -> Iterator[None]:
-    """Suppress the warnings of pymatgen and spglib, such as those about rounded CIFs."""
+    """Suppress the warnings of pymatgen and spglib, such as those about rounded coordinates in CIF files."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

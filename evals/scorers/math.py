@@ -14,7 +14,7 @@ from typing import Any
 from evals.errors import UsageError, install_command
 
 MAX_CHARS = 20_000
-"""Only the last characters of a reply, up to this number, are parsed."""
+"""Number of characters at the end of a reply that are parsed."""
 MAX_GOLD_CHARS = 8_000
 _MAX_DEPTH = 60
 """Maximum depth of braces; sympy's parser is recursive."""

@@ -22,7 +22,7 @@ from evals.types import Point, Prompt, Reply, Sample, Score, Verdict
 MAX_SMILES_CHARS = 5_000
 """Maximum length of a SMILES or SELFIES, or four times the target's length if that is more."""
 NO_MOLECULE = {"parsed": 0.0, "valid": 0.0, "rung": 0.0}
-"""Parts of a score without a molecule."""
+"""Parts of the score of a reply without a molecule."""
 
 
 def length_fault(answer: str, golds: Sequence[str]) -> str:
@@ -34,8 +34,9 @@ def length_fault(answer: str, golds: Sequence[str]) -> str:
 class Molecule(UsesRdkit, frozen=True):
     """Scores 1 if the answer reaches `rung`, else 0; the parts record the rung that it reaches.
 
-    Parts: `parsed` (the syntax is SMILES), `valid` (a possible molecule), `rung` (a number of `RUNGS`) and, if the gold is
-    valid too, `skeleton` (first blocks of the InChIKeys agree), similarities `morgan`, `rdk`, `maccs`, for sets `components`.
+    Parts: `parsed` (the syntax is SMILES), `valid` (a possible molecule), `rung` (a value of `RUNGS`) and, if the gold is
+    valid too, `skeleton` (first blocks of the InChIKeys agree), `morgan`, `rdk`, `maccs` (similarities), `components` (F1, for
+    sets).
     `sample.meta["also"]` contains additional gold answers; the best match counts.
     """
 

@@ -20,7 +20,7 @@ def tautomer_fault(answer: MoleculeForms, target: MoleculeForms) -> str:
     )
     if answer_hydrogens == target_hydrogens:
         return "another tautomer of the right molecule"
-    return "an isomer: a hydrogen is on another carbon (keto and enol, aldose and ketose are such pairs)"
+    return "an isomer: a hydrogen is on another carbon (as in keto and enol forms, or aldose and ketose)"
 
 
 def parent_fault(answer: MoleculeForms, target: MoleculeForms) -> str:

@@ -1,7 +1,7 @@
 """Score numeric answers by absolute error (regression) or within a tolerance.
 
 For `AbsoluteError`, a reply without a number has no error: `Score.value` is None, and each metric below states how it treats
-that. `Within` scores it 0. A number in a unit whose dimension is not the target's is wrong.
+such a reply. `Within` scores it 0. A number in a unit whose dimension is not the target's is wrong.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NumberReader = Callable[[str, str], Reading | Quantity | None]
 
 
 def stated_value_of(names: str) -> NumberReader:
-    """Return a reader of the value of a property; `names`: a pattern of its names, if they help to find it."""
+    """Return a reader of the value of a property; `names` is a pattern that matches its names, or empty."""
     if not names:
         return stated
 
@@ -79,7 +79,7 @@ class AbsoluteError(UsesUnits, frozen=True):
     """Scores |stated - target| in the target's unit; None if no comparable number is stated.
 
     Parts: the signed `error`; `error_imputed`, the error of the training mean, and `error_worst`, the largest
-    error within the training range, if `sample.meta` contains `train_mean`, `train_low` and `train_high`. A number
+    possible error within the training range, if `sample.meta` contains `train_mean`, `train_low` and `train_high`. A number
     outside `possible` is suspect.
     """
 
@@ -142,7 +142,7 @@ def substitute_errors(sample: Sample, target: float) -> dict[str, float]:
 
 
 class Within(UsesUnits, frozen=True):
-    """Scores 1 if the stated number lies within a tolerance of the target; a relative one refers to the target's magnitude.
+    """Scores 1 if the stated number lies within a tolerance of the target; the relative tolerance refers to the target's magnitude.
 
     `sample.meta["relative_tolerance"]` overrides `relative`.
     """
@@ -194,12 +194,12 @@ def mae_answered_of(columns: Columns, weights: Floats) -> float:
 
 def mae_imputed_of(columns: Columns, weights: Floats) -> float:
     """Return the mean absolute error; a missing answer counts as the error of the training mean."""
-    return _mean_with_substitutes(columns, columns.imputed, weights)
+    return _mean_with_substitutes(columns, columns.error_imputed, weights)
 
 
 def mae_worst_of(columns: Columns, weights: Floats) -> float:
-    """Return the mean absolute error; a missing answer counts as the largest error within the training range."""
-    return _mean_with_substitutes(columns, columns.worst, weights)
+    """Return the mean absolute error; a missing answer counts as the largest possible error within the training range."""
+    return _mean_with_substitutes(columns, columns.error_worst, weights)
 
 
 def _mean_with_substitutes(columns: Columns, substitutes: Floats, weights: Floats) -> float:
@@ -250,10 +250,10 @@ def mape_of(columns: Columns, weights: Floats) -> float:
 
 INTERVAL_RULES[mae_answered_of] = mean_error_rule(lambda columns: columns.value)
 INTERVAL_RULES[mae_imputed_of] = mean_error_rule(
-    lambda columns: _errors_with_substitutes(columns, columns.imputed)
+    lambda columns: _errors_with_substitutes(columns, columns.error_imputed)
 )
 INTERVAL_RULES[mae_worst_of] = mean_error_rule(
-    lambda columns: _errors_with_substitutes(columns, columns.worst)
+    lambda columns: _errors_with_substitutes(columns, columns.error_worst)
 )
 INTERVAL_RULES[rmse_of] = rms_interval
 # a function `<name>_of` takes columns and weights; the metric `<name>` applies it to all points
@@ -275,7 +275,7 @@ def answered(points: Sequence[Point]) -> float:
 def regression(unit: str) -> tuple[Metric, ...]:
     """Return regression metrics, averaged over groups (folds), with `mae` as the headline.
 
-    In `mae` a missing answer counts as the error of the training mean, in `mae_worst` as the largest error within
+    In `mae` a missing answer counts as the error of the training mean, in `mae_worst` as the largest possible error within
     the training range; `mae_answered`, `rmse`, `max_error` and `mape` exclude it, and `answered` is the share of
     answered samples.
     """

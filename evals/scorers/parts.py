@@ -36,7 +36,7 @@ from evals.scorers.physics import Comparer, same_spelling, spelled
 from evals.types import Failure, Judgement, Metric, Prompt, Reply, Sample, Score
 
 MAX_CHARS = 100_000
-"""Only the last characters of a reply, up to this number, are read."""
+"""Number of characters at the end of a reply that are read."""
 MAX_BOXES = 32
 """Maximum number of boxes that a rule or a judge compares."""
 _UNBOXED_FORMS = ("line", "sentence", "tag", "json")

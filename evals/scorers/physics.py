@@ -103,7 +103,7 @@ def _is_formula(text: str) -> bool:
 
 
 def _gold_values(gold: str) -> list[str]:
-    """Return all sides of a gold equation except the first; for an answer that is no equation, the answer."""
+    """Return all sides of a gold equation except the first; the answer itself if it is not an equation."""
     sides = equation_sides(gold.replace("$", ""))
     return sides[1:] if len(sides) > 1 else sides
 

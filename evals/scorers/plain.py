@@ -76,7 +76,7 @@ def _describe_constant(value: object) -> str:
     """Return a description of a constant that is the same in every process."""
     if isinstance(value, CodeType):
         return f"{value.co_code.hex()}{value.co_names}[{','.join(map(_describe_constant, value.co_consts))}]"
-    if isinstance(value, frozenset):  # whose order depends on the process
+    if isinstance(value, frozenset):  # its order depends on the process
         return f"{{{','.join(sorted(map(repr, value)))}}}"
     if isinstance(value, tuple):
         return f"({','.join(map(_describe_constant, value))})"
@@ -84,7 +84,7 @@ def _describe_constant(value: object) -> str:
 
 
 def scorer_of(spec: str | Scorer | Callable[[str, Any], bool | float] | None, *, choices: bool) -> Scorer:
-    """Return the scorer for a name, for a function of (reply's text, target) or for a scorer; raises UsageError for others.
+    """Return the scorer for a name, for a function of (reply's text, target) or for a scorer; raises UsageError for anything else.
 
     The default is `choice` for samples with choices, else `exact`.
     """

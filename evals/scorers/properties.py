@@ -111,7 +111,7 @@ def normalise_key(key: object) -> str:
 
 
 def _read_values(text: str, gold_values: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the stated values by property; None if no object or line names one, or if a property has two values."""
+    """Return the stated values by property; None if no object or line names a property, or if one has two values."""
     tagged = last_tag(text, "answer")
     for source in (tagged, text) if tagged is not None else (text,):
         stated = _read_object(source, gold_values)
@@ -149,7 +149,7 @@ def _repair_json(text: str) -> str:
 
 
 def _read_lines(text: str, gold_values: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the values of lines such as `ring_count: 2` or `Rings: 2` by property; None if one has two values or none is named."""
+    """Return the values of lines such as `ring_count: 2` or `Rings: 2` by property; None if none is named or one has two values."""
     values: dict[str, Any] = {}
     noun_counts = Counter(map(_noun, gold_values))
     key_by_noun = {_noun(key): key for key in gold_values if noun_counts[_noun(key)] == 1}
@@ -232,7 +232,7 @@ def _same_indices(key: str, gold: Any, stated: Any) -> bool:
 
 
 def whole_number(value: Any) -> int | None:
-    """Return the whole number in a value such as 5, 5.0, "5", "five" or "5 rings"; None for others, including booleans."""
+    """Return the whole number in a value such as 5, 5.0, "5", "five" or "5 rings"; None for anything else, including booleans."""
     if isinstance(value, str):
         match = _COUNT.fullmatch(value.strip().strip("*`$"))
         if match is None:

@@ -32,10 +32,10 @@ class Columns(NamedTuple):
     positive: Flags
     """Whether the target is the label `yes`."""
     answered: Flags
-    imputed: Floats
-    """The error of the training mean."""
-    worst: Floats
-    """The largest error within the training range."""
+    error_imputed: Floats
+    """The error of predicting the training mean."""
+    error_worst: Floats
+    """The largest error that a prediction within the training range could have."""
     probability: Floats
     """The stated probability of the label `yes`."""
 
@@ -78,9 +78,9 @@ def no_limits_if_class_is_small(
 
 
 def stated_or_implied_scores(columns: Columns) -> Floats:
-    """Return the stated probability of the label `yes`; a reply without a label has that of certainty.
+    """Return the stated probability of the label `yes`; for a reply without a label, that of an implied label: 0 or 1.
 
-    Its value implies the label: the wrong one if the value is 0, the right one if it is 1 (an upper bound).
+    The implied label is the wrong one if the reply's value is 0, the right one if it is 1 (an upper bound).
     """
     import numpy as np
 
@@ -92,7 +92,7 @@ def stated_or_implied_scores(columns: Columns) -> Floats:
 def roc_auc_interval(columns: Columns, groups: Sequence[str], clusters: Sequence[int]) -> Interval | None:
     """Return DeLong's interval (1988) for the ROC-AUC on the logit scale, without limits if a class is too small.
 
-    None, so that the bootstrap is used, for several folds, a cluster of several points, or no variance.
+    None (use the bootstrap) if there are several folds, a cluster has several points, or the variance is 0.
     """
     import numpy as np
 
@@ -117,7 +117,7 @@ def roc_auc_interval(columns: Columns, groups: Sequence[str], clusters: Sequence
     variance += float(negative_placements.var(ddof=1)) / len(negative_scores)
     rarer_count = min(len(positive_scores), len(negative_scores))
     if not 0 < value < 1:
-        # perfect separation has no variance; the limits are those of right (1) or wrong (0) answers to all rarer items
+        # perfect separation has no variance: use the limits of a share of 1 (or 0) of the items of the rarer class
         return bounded_interval(value, 0.0, rarer_count, df=rarer_count - 1, bounds=(0.0, 1.0), method="")
     if not variance > 0:
         return None

@@ -285,7 +285,7 @@ def _needs_await(scorer: Scorer) -> bool:
 
 
 def _apply(scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply) -> Score | Failure:
-    """Return a synchronous scorer's score, or its exception as a Failure; raises UsageError."""
+    """Return a synchronous scorer's score, or its exception, except UsageError, as a Failure."""
     try:
         with foreign_code(Crash):
             return _checked_score(scorer(sample, prompt, reply))
@@ -296,7 +296,7 @@ def _apply(scorer: Scorer, sample: Sample, prompt: Prompt, reply: Reply) -> Scor
 
 
 async def _apply_async(score: Callable[..., Any], *arguments: object) -> Score | Failure:
-    """Return the score that an asynchronous function returns, or its exception as a Failure; raises UsageError."""
+    """Return the score that an asynchronous function returns, or its exception, except UsageError, as a Failure."""
     try:
         with foreign_code(Crash):
             return _checked_score(await score(*arguments))

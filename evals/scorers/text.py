@@ -32,7 +32,7 @@ MAX_NGRAM = 4
 MAX_TOKENS = 2_000
 """Maximum number of tokens of a text that are compared; upstream truncates at 512."""
 TokenKind: TypeAlias = Literal["words", "blanks", "characters"]
-"""`words`: the tokens of BERT's basic tokenizer; `blanks`: the texts between white space; `characters`: every character."""
+"""`words`: the tokens of BERT's basic tokenizer; `blanks`: the strings between white space; `characters`: every character."""
 
 _WORD = re.compile(r"[^\W_]+|[^\w\s]|_")
 
@@ -91,7 +91,7 @@ class CorpusBleu(Struct, frozen=True):
         return [sum(column) for column in zip(*counts, strict=True)] or [0.0] * (3 + 2 * self.order)
 
     def _reply_counts(self, point: Point) -> list[float] | None:
-        """Return one reply's summands of `_sums`; None if an empty reply is excluded."""
+        """Return one reply's contribution to `_sums`; None if an empty reply is excluded."""
         parts = point.parts
         if "bleu_length" not in parts:
             if point.verdict != "missing" and not self.count_empty:

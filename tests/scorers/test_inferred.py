@@ -127,7 +127,7 @@ def test_the_card_has_the_expected_score_with_upstreams_random_draw() -> None:
     card = judge_card([*readable, unreadable, unreadable], {"c": WITHOUT_JUDGE}, option_counts=[3, 3, 3, 0])
     assert card is not None
     assert card.drawn == {"n": 2, "value": pytest.approx((1 + 1 / 4 + 1 / 3) / 4)}
-    assert any("39.58 % in expectation" in line for line in summary_lines(card))
+    assert any("expected score is 39.58 %" in line for line in summary_lines(card))
 
 
 @pytest.mark.parametrize(

@@ -255,7 +255,7 @@ def convertible(unit: str, target: str) -> bool:
 
 
 def _convert_to_logarithm(value: float, unit: str, target: str) -> float | None:
-    """Return the logarithm of a quantity; a number without a unit, or with a logarithmic unit, or negative, is already one."""
+    """Return the logarithm of a quantity; numbers that are negative, or have no unit or a logarithmic one, are logarithms."""
     if not unit or (argument := _log_argument(unit)) == "":
         return value
     if argument is not None:
@@ -268,7 +268,7 @@ def _convert_to_logarithm(value: float, unit: str, target: str) -> float | None:
 
 
 def _convert_with_pint(value: float, unit: str, target: str) -> float | None:
-    """Convert between units of the same dimension, or as `convert` lists; raises pint's errors for unknown units."""
+    """Convert between units of the same dimension, or in the ways that `convert` lists; raises pint's errors for unknown units."""
     registry = _registry()
     target_unit = registry.Unit(target)
     source_unit = registry.Unit(unit)

@@ -111,7 +111,7 @@ def _select_number(text: str, unit: str) -> Quantity | None:
 
 
 def is_wide_range(quantity: Quantity) -> bool:
-    """Return whether a number is a range over an order of magnitude or more, whose midpoint is not an answer."""
+    """Return whether a number is a range that spans an order of magnitude or more, whose midpoint is not an answer."""
     return (
         quantity.low is not None
         and quantity.high is not None
@@ -163,7 +163,7 @@ def _unit_fit(quantity: Quantity, unit: str) -> Literal["unit", "none", "other"]
 
 
 def _single_number(numbers: list[Quantity], unit: str) -> Quantity | None:
-    """Return the number with a convertible unit, or else without a unit, or else with another; None if such numbers differ."""
+    """Return the number with a convertible unit, else without a unit, else with another unit; None if several of these differ."""
     for fit in ("unit", "none", "other"):
         candidates = [number for number in numbers if _unit_fit(number, unit) == fit]
         if candidates:

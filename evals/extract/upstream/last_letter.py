@@ -1,12 +1,12 @@
 r"""The last stated letter of a reply, by the frozen rule with which the judge of `intern-s1` is compared.
 
 Under `intern-s1` a judge model grades MMLU-Pro, ChemBench4K, ProteinLMBench and SFE, and the judge's agreement with this
-rule is reported; the rule is frozen so that old and new runs report the same. `strict` has used another rule since version 2
-(`evals.extract.choices`).
+rule is reported; the rule is frozen so that the agreement is comparable between old and new runs. `strict` has used another
+rule since version 2 (`evals.extract.choices`).
 
 A reply is searched from its end for "ANSWER: B", `\boxed{B}`, `<answer>B</answer>`, "the answer is (B)", "B is correct",
-"so B.", "I choose B", 答案是B ("the answer is B"); the last one counts. Negated, hypothetical and questioned statements are ignored. A reply
-without an answer statement is read if its first or last line is a letter, or is labelled with one.
+"so B.", "I choose B", 答案是B ("the answer is B"); the last one counts. Negated, hypothetical and questioned statements are
+ignored. A reply without an answer statement is read if its first or last line is a letter, or is labelled with one.
 """
 
 from __future__ import annotations
@@ -97,11 +97,11 @@ _CUE_WORDS = (
     "答案", "正确", "选",
 )
 # fmt: on
-_NAMES_ANSWER = lazy_pattern(
+_ANSWER_QUALIFIER = lazy_pattern(
     r"\b(?:correct|right|best|final|my|our|closest|likely|appropriate|accurate|suitable|answer|only|chosen|valid|nearest|remaining)[\s*_]*$",
     re.IGNORECASE,
 )
-_NAMES_OTHER = lazy_pattern(
+_OTHER_QUALIFIER = lazy_pattern(
     r"\b(?:first|second|third|another|other|each|every|next|last|which|incorrect|wrong|worst)\s*$",
     re.IGNORECASE,
 )
@@ -153,7 +153,7 @@ _WINDOW_CHARS, _CONTEXT_CHARS = 320, 120
 
 
 def letter(text: str, count: int) -> str | None:
-    """Return the last stated letter among the first `count`; None if the last statement has none or several."""
+    """Return the last stated letter among the first `count`; None if the last statement names none or several."""
     if _FULL_WIDTH_PRESENT.search(text):
         text = text.translate(_FULL_WIDTH)
     letters = _last_statement(text) or _read_layout(text)
@@ -218,8 +218,8 @@ def _read_cue(text: str, word: str, begin: int) -> str:
     near_begin = max(0, len(context) - _NEAR_CHARS)
     if (
         word in ("choice", "option", "letter")
-        and not _NAMES_ANSWER.search(context, near_begin)
-        and (_NAMES_OTHER.search(context, near_begin) or _COLON.match(text, end))
+        and not _ANSWER_QUALIFIER.search(context, near_begin)
+        and (_OTHER_QUALIFIER.search(context, near_begin) or _COLON.match(text, end))
     ):
         return ""
     letters = _letters_after(text, word, context, end, limit)

@@ -1,4 +1,4 @@
-"""Published rules of other projects for letters, including their defects; our own rule is in `evals/extract/choices.py`."""
+"""Extract letters by the published rules of other projects, including their defects; for our own rule see `choices.py`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _ISOLATED = lazy_pattern(r"\b[A-J]\b")
 def letter_mmlu_pro(text: str) -> str | None:
     """Read a letter A-J by the first matching pattern of three that MMLU-Pro's authors use.
 
-    They match the first "answer is X"; the last "answer: X" of the first line that has one; the last isolated capital A-J,
-    including pronouns. `**` is deleted first, as in their API script but not in their local script; on their recordings of
-    gemini-1.5-flash-002 and Mistral-7B-v0.2, both give the same letters. Source: TIGER-AI-Lab/MMLU-Pro @ f418b116,
+    These are the first "answer is X"; the last "answer: X" of the first line that has one; and the last isolated capital A-J,
+    including pronouns. `**` is deleted first, as in the authors' API script but not in their local script; on their published
+    outputs of gemini-1.5-flash-002 and Mistral-7B-v0.2, both give the same letters. Source: TIGER-AI-Lab/MMLU-Pro @ f418b116,
     evaluate_from_api.py.
     """
     text = text.replace("**", "")
@@ -53,7 +53,7 @@ def first_match(name: str, pattern: str) -> Callable[[str, int], str | None]:
     """Return a rule that reads an option from the first match of a pattern; `name`: the rule's name in cards.
 
     Group 1 of the pattern is the option's letter, or its number, counted from 1. The rule returns None if there is no such
-    option; a letter in lower case is none, as upstream compares it with a capital.
+    option; a lower-case letter is not an option, since upstream compares it with a capital.
     """
     compiled = lazy_pattern(pattern)
 

@@ -1,4 +1,4 @@
-"""Letters by SciEvalKit's rule for questions with several right options, including its known defects.
+"""Extract letters by SciEvalKit's rule for questions with several right options, including its known defects.
 
 Source: InternScience/SciEvalKit @ 0817251a, scieval/dataset/trqa.py. The first of these that contains a letter
 is read: the last `<choice>` tag, the last box, GLM's last box tokens, the text from the last "Answer:" or "Option -" to a

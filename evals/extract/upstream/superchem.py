@@ -1,4 +1,4 @@
-r"""Letters by SUPERChem's rule, including its known defects.
+r"""Extract letters by SUPERChem's rule, including its known defects.
 
 Source: open-compass/VLMEvalKit @ e8e78f05, dataset/superchem.py (`_parse_boxed_answer`, `_score_multiple_choice_answer`). The
 text between the last `\boxed{` and the next closing brace, without backslashes, braces and the strings "text", "math",

@@ -1,4 +1,4 @@
-r"""Options by SuperGPQA's rule, including its known defects.
+r"""Extract options by SuperGPQA's rule, including its known defects.
 
 Source: SuperGPQA/SuperGPQA @ 03a3e278, eval/eval.py (zero-shot); OpenCompass @ a5acc4bb has the same rule. The last line,
 then the whole reply, is searched for a letter ("The (final) answer is X", "Answer: X", a letter at the beginning), and

@@ -1,4 +1,4 @@
-r"""Options by VLMEvalKit's rule (open-compass/VLMEvalKit @ e8e78f05, vlmeval/utils/matching_util.py).
+r"""Extract options by VLMEvalKit's rule (open-compass/VLMEvalKit @ e8e78f05, vlmeval/utils/matching_util.py).
 
 Options are read by letter, then by their texts; other replies are passed to a judge
 (`evals/scorers/upstream/inferred.py`). Known defects, each with a case in `tests/cases/vlmevalkit.jsonl`:

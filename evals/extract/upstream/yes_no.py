@@ -1,4 +1,4 @@
-"""The last yes or no of a reply, and its last probability, by the frozen rule of Matbench's `official`.
+"""Extract the last yes or no of a reply, and its last probability, by the frozen rule of Matbench's `official`.
 
 `strict` has used another rule since version 2 (`evals.extract.yesno`).
 """

@@ -76,7 +76,7 @@ def _compare_with_rule(card: JudgeCard, scorer: Judged, judge_scores: list[Score
     measured = agreement(pairs)
     card.agreement = structs.asdict(measured)
     if scorer.mode == "cascade":
-        card.both_sides = two_sided_estimate(judge_scores, measured)
+        card.both_sides = estimate_with_overruling(judge_scores, measured)
 
 
 def _without_texts(score: Score) -> Score:
@@ -84,8 +84,8 @@ def _without_texts(score: Score) -> Score:
     return structs.replace(score, judged=tuple(structs.replace(j, text="") for j in score.judged))
 
 
-def two_sided_estimate(judge_scores: Sequence[Score], measured: Agreement) -> dict[str, Any] | None:
-    """Return the estimated score if the judge overruled the rule in both directions, with a 95 % interval.
+def estimate_with_overruling(judge_scores: Sequence[Score], measured: Agreement) -> dict[str, Any] | None:
+    """Return an estimate of the score if the judge overruled the rule in both directions, with a 95 % interval.
 
     None if the judge saw no reply that the rule calls right.
     """
@@ -111,17 +111,17 @@ def summary_lines(card: JudgeCard) -> list[str]:
     lines = []
     if card.verdicts:
         verdicts = count_of(card.verdicts, "verdict")
-        lines.append(f"{verdicts} by {card.served or name} on {', '.join(card.templates)}")
+        lines.append(f"{verdicts} by {card.served or name} (prompt: {', '.join(card.templates)})")
     if card.waiting:
         waiting = count_of(card.waiting, "reply waits", "replies wait")
         lines.append(f"{waiting} for a judge: evals score RUN --judge MODEL")
     if card.unreadable:
-        failures = count_of(card.unreadable, "reply is a failure", "replies are failures")
-        lines.append(f"{failures}: no readable verdict from judge {name}")
+        replies = count_of(card.unreadable, "reply", "replies")
+        lines.append(f"scoring failed for {replies}: no readable verdict from judge {name}")
     if (draws := card.drawn) is not None:
         lines.append(
-            "without a readable verdict, upstream draws an option, or none of them, at random: "
-            f"{100 * draws['value']:.2f} % in expectation"
+            "upstream replaces an unreadable verdict by a random option, or none of them: "
+            f"its expected score is {100 * draws['value']:.2f} %"
         )
     if (rates := card.agreement) is not None:
         kappa_interval = rates["kappa"]
@@ -140,7 +140,7 @@ def summary_lines(card: JudgeCard) -> list[str]:
     if (estimate := card.both_sides) is not None:
         interval = (estimate["value"], estimate["low"], estimate["high"])
         lines.append(
-            f"if the judge overruled in both directions: {format_interval(interval, 100.0, ' %')} "
+            f"score if the judge overruled the rule in both directions: {format_interval(interval, 100.0, ' %')} "
             "(estimated from a sample of the answers that the rule calls right)"
         )
     return lines

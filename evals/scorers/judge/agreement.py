@@ -103,9 +103,9 @@ class CorrectedShare(Struct, frozen=True, kw_only=True):
 
 
 def rogan_gladen(verdicts: Sequence[bool], labels: Sequence[RatedPair]) -> CorrectedShare:
-    """Return a judge's share of `right`, corrected by its error rates on an independent labelled set.
+    """Return a judge's share of right verdicts, corrected by its error rates on an independent labelled set.
 
-    (p + TNR - 1) / (TPR + TNR - 1), delta method over the three shares. Raises UsageError if the judge does hardly
+    (p + TNR - 1) / (TPR + TNR - 1), delta method over the three shares. Raises UsageError if the judge is barely
     better than chance, or if there are no verdicts, no replies labelled right or none labelled wrong.
     """
     right, wrong = ([p.judge for p in labels if p.reference == label] for label in (True, False))
@@ -118,7 +118,7 @@ def rogan_gladen(verdicts: Sequence[bool], labels: Sequence[RatedPair]) -> Corre
     youden_index = tpr + tnr - 1
     if youden_index <= MIN_YOUDEN_INDEX:
         raise UsageError(
-            f"the judge distinguishes right from wrong hardly better than chance (TPR + TNR - 1 = {youden_index:.2f})"
+            f"the judge distinguishes right from wrong barely better than chance (TPR + TNR - 1 = {youden_index:.2f})"
         )
     value = (p + tnr - 1) / youden_index
     variance = (

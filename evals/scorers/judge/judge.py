@@ -35,9 +35,9 @@ MAX_CONCURRENT_CALLS = 32
 DEADLINE_S = 600.0
 """Maximum duration of a call."""
 MAX_CANDIDATE_CHARS = 60_000
-"""The judge sees only the last characters of a candidate, up to this number."""
+"""Number of characters at the end of a candidate that the judge sees."""
 KINDS = ("number", "text", "option")
-"""Words that a template's header may contain instead of a fixed set of verdicts: the template's kind."""
+"""Kinds of template whose header names the kind instead of a fixed set of verdicts."""
 _PLACEHOLDER = re.compile(r"\{(case|question|reference|candidate)\}")
 
 
@@ -55,7 +55,7 @@ class Template(Struct, frozen=True, kw_only=True):
     """Whether this is upstream's own prompt, filled by `evals.prompts.upstream` and answered by a bare letter or number."""
 
     def with_options(self, count: int) -> Template:
-        """Return an `option` template that allows the letters of `count` options and `Z` (none of them); others unchanged."""
+        """Return an `option` template that allows the letters of `count` options and `Z` (none of them); any other template unchanged."""
         if self.kind != "option":
             return self
         return structs.replace(self, allowed=(*LETTERS.removesuffix("Z")[:count], "Z"))
@@ -156,7 +156,7 @@ class Judge:
         )
 
     async def _call(self, text: str, schema: dict[str, Any], temperature: float) -> Reply:
-        """Call the judge, retrying after transient errors; raises ScorerError, or UsageError if no call has succeeded or can."""
+        """Call the judge, retrying after transient errors; raises UsageError if no call has succeeded or can succeed, else ScorerError."""
         for attempt in range(1, MAX_CALL_ATTEMPTS + 1):
             self.calls += 1
             extra = schema if self._is_constrained else {}

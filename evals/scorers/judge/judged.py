@@ -10,7 +10,7 @@
   (`score_extracted`). The judge also grades a random sample of the decided replies, right and wrong, without changing a
   score.
 * `read`: the judge only extracts the number; the rule scores it.
-* `points`: the judge awards every reply 0 to 9 points, and a ninth of them is the score; the rule's verdict is recorded too.
+* `points`: the judge awards every reply 0 to 9 points, of which the score is a ninth; the rule's verdict is recorded too.
 
 The prompt is one of our templates (`template_name`), or upstream's prompt (`upstream`) if the protocol prescribes it. If
 upstream's prompt asks for right or wrong, the verdict is A or B, or the word that this letter stands for. OpenCompass
@@ -291,7 +291,7 @@ def _reused_verdict(
     earlier: Score | Failure | None,
     filled: tuple[str, str] | None,
 ) -> tuple[str | float, Judgement] | None:
-    """Return the earlier verdict on the same prompt by the same judge, or by any if `judge` is None; None without a verdict.
+    """Return the earlier verdict on the same prompt by the same judge, or by any judge if `judge` is None; None without a verdict.
 
     `filled` is the prompt with its case id; None matches any prompt.
     """

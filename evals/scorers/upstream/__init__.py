@@ -1,1 +1,1 @@
-"""Scoring rules of other harnesses and of the benchmarks' authors, as published, with its known defects."""
+"""Scoring rules of other harnesses and of the benchmarks' authors, as published, with their known defects."""

@@ -56,7 +56,7 @@ def last_box(text: str) -> str | None:
 
 
 def parse_numbers(text: str, keys: Sequence[str]) -> dict[str, float] | None:
-    """Return the numbers by key in the last braces, without other values; None unless they contain exactly these keys."""
+    """Return the numbers by key in the last braces, omitting other values; None unless they contain exactly these keys."""
     braces = _BRACES.findall(text)
     if not braces or "..." in braces[-1] or len(braces[-1]) > _MAX_BRACE_CHARS:
         return None

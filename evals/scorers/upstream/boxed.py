@@ -1,4 +1,4 @@
-"""Score the last box of a reply with math-verify, as OpenCompass does in competition mathematics before it asks a judge."""
+"""Score the last box of a reply with math-verify, as OpenCompass does for competition mathematics before it calls a judge."""
 
 from __future__ import annotations
 
@@ -51,9 +51,10 @@ class MathArenaBox(BoxedExpression, frozen=True):
     r"""Scores the answer that MathArena extracts (eth-sri/matharena @ e9276603, src/matharena/parser.py) by math-verify.
 
     The last box is cleaned of `\text{...}`, degrees, spacing and commas between digits; the text after the last `=` and
-    before `\approx` counts. Without a box, as in HMMT's configuration (`strict_parsing: false`), the last integer of the
-    reply counts, without its sign (upstream also uses it if its parsers fail on the box). Not implemented: upstream's manual corrections of about a hundred replies, its grammar
-    (decimals must agree to 1e-10, here to six digits; adjacent letters are a product), and lists in several boxes on a line.
+    before `\approx` counts. Without a box, the last integer of the reply counts, without its sign, as in HMMT's configuration
+    (`strict_parsing: false`); upstream also uses this integer if its parsers fail on the box. Not implemented: upstream's
+    manual corrections of about a hundred replies, its grammar (decimals must agree to 1e-10, here to six digits; adjacent
+    letters are a product), and lists in several boxes on a line.
     """
 
     def extract_answer(self, text: str) -> str | None:

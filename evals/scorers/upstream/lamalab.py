@@ -18,7 +18,7 @@ from evals.scorers.outcomes import binary_score, no_answer
 from evals.types import Prompt, Reply, Sample, Score
 
 MAX_CHARS = 100_000
-"""Only the last characters of a reply, up to this number, are read, since upstream's patterns take quadratic time."""
+"""Number of characters at the end of a reply that are read; upstream's patterns take quadratic time."""
 MAX_GAP = 2000
 """Maximum number of characters between the full stop or comma after the letters and the closing tag."""
 _OPENING_TAG = re.compile(r"(?:\[ANSWER\]|\[ANS\]|<ANS>|<ANSWER>|<ans>)\s*+(?=[A-Z])")

@@ -31,7 +31,7 @@ _COUNT_UNIT = re.compile(r"\*?(?<![a-z_])(?:atom|unit_cell|formula_unit)(?:\*\*-
 
 
 def stated_number(text: str, unit: str = "") -> Quantity | None:
-    """Return the number of the stated answer, else the only one (with a compatible unit), else the one that is the last line."""
+    """Return the number of the stated answer, else the only one (with a compatible unit), else the number that is the whole last line."""
     answer = extract.stated_answer(text[-MAX_CHARS:])
     text = _BOLD.sub("^", text[-MAX_CHARS:] if answer is None else answer)
     numbers = quantities(text)

@@ -24,7 +24,7 @@ from evals.types import Prompt, Reply, Sample, Score
 MAX_CHARS = 400
 """Maximum number of characters of an answer that are compared with the options."""
 MAX_REPLY_CHARS, MAX_LIST_CHARS = 100_000, 2_000
-"""Only the last characters of a reply, or of a list of numbers, up to these numbers, are read."""
+"""Numbers of characters that are read at the end of a reply, and at the end of a list of numbers."""
 _BRACKETED_LETTER = re.compile(r"\(([a-zA-Z])\)")
 _NUMBER = re.compile(r"[-+\u2212]?\s?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?")
 
@@ -101,7 +101,7 @@ def _same_answer(gold: str, answer: str, meta: dict[str, object]) -> bool:
 
 def _find_numbers(text: str) -> list[float]:
     cleaned = text[-MAX_LIST_CHARS:].replace("$", "").replace("\\,", "")
-    separator = ", " if ", " in cleaned else ","  # "[0,2]" is no thousands separator
+    separator = ", " if ", " in cleaned else ","  # the comma of "[0,2]" is not a thousands separator
     numbers = map(_parse_float, _NUMBER.findall(cleaned.replace(separator, "; ")))
     return [number for number in numbers if number is not None]
 
