@@ -153,7 +153,7 @@ def item(entry: Entry, sample: str, repeat: int = 0) -> Item | None:
 
 
 def items(entry: Entry, *, limit: int) -> list[Item]:
-    """Return the first repeat of up to `limit` samples, those that are not right first; raises StoreError."""
+    """Return the first repeat of up to `limit` samples, beginning with those that are not right; raises StoreError."""
     frame = listing([entry])
     first_repeat = frame[frame["repeat"] == 0]
     indices = (first_repeat["verdict0"] == "right").sort_values(kind="stable").index[:limit]
@@ -283,7 +283,7 @@ def _parse_number(target: object) -> float | None:
 MOLECULE_SCORERS = frozenset({"molecule", "molecules", "selfies"})
 """Names of the scorers that compare molecules."""
 MAX_DRAWN = 4
-"""Maximum number of molecules drawn of a question: the first options, or the last ones in the text, as examples come first."""
+"""Maximum number of molecules of a question that are drawn: the first options, or the last ones in the text, as examples come first."""
 _TAGGED_SMILES = re.compile(
     r"(?:<SMILES>|\[START_SMILES\])\s*((?:[^\s<\[]|\[[^\s<\[\]_]*\]){1,2000}+)\s*(?:</SMILES>|\[END_SMILES\])"
 )

@@ -44,9 +44,9 @@ def diff(left: str, right: str) -> Sides:
             sides.left.extend([Fragment(line, marked=False)] for line in left_lines[i:j])
             sides.right.extend([Fragment(line, marked=False)] for line in right_lines[k:m])
         else:
-            left_words, right_words = _diff_words(left_lines[i:j], right_lines[k:m])
-            sides.left.extend(left_words)
-            sides.right.extend(right_words)
+            left_changed, right_changed = _diff_words(left_lines[i:j], right_lines[k:m])
+            sides.left.extend(left_changed)
+            sides.right.extend(right_changed)
     return sides
 
 

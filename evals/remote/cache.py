@@ -42,7 +42,7 @@ class Origin(Struct, frozen=True):
     address: str
     files: dict[str, StoredFile]
     times: dict[str, int] = {}
-    """File -> modification time (ns) on the card. A fetched file gets it, so that readers need not hash the file again."""
+    """File -> modification time (ns) recorded in the card. A fetched file is given this time, so that readers need not hash it again."""
 
 
 def root() -> Path:
@@ -127,7 +127,7 @@ def _download(store: RemoteStore, file: StoredFile, time_ns: int | None) -> None
         target.parent.mkdir(parents=True, exist_ok=True)
         if (free := shutil.disk_usage(target.parent).free) < size:
             raise StoreError(
-                f"{location} has {size / 1e9:.1f} GB, but {root()} has only {free / 1e9:.1f} GB free"
+                f"{location} is {size / 1e9:.1f} GB, but {root()} has only {free / 1e9:.1f} GB free"
             )
         with os.fdopen(disk.create(partial, new=True), "wb") as stream:
             for chunk in store.chunks(name, file.size):

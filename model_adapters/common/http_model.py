@@ -48,7 +48,7 @@ class HttpModel:
         return {**sampling.extra, **nested, **dict.fromkeys(self.required_fields)}
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Send a prompt, without fields that the server rejects by name, and return the reply; raises a ModelError of `errors.py`."""
+        """Send a prompt, without fields that the server rejects by name, and return the reply; raises a ModelError (see `errors.py`)."""
         body = await self.body(prompt, sampling)
         try:
             return await self.rejected_fields.post(
