@@ -56,6 +56,7 @@ class Queue:
         self._started = clock()
         self._calls = list(fixed) if fixed is not None else _data_order(jobs)
         self._calls.reverse()
+        self._is_fixed = fixed is not None
         self._is_adaptive = fixed is None and MIN_CALLS <= len(self._calls) <= MAX_CALLS
         self._predictors = [LengthPredictor(job) for job in jobs] if fixed is None else []
         if fixed is None:
@@ -66,9 +67,9 @@ class Queue:
     def __len__(self) -> int:
         return len(self._calls)
 
-    def pop(self) -> PlannedCall:
-        """Return the next call."""
-        return self._calls.pop()
+    def pop(self, *, shortest: bool = False) -> PlannedCall:
+        """Return the next call; `shortest`: the one with the shortest expected reply instead, unless the order is fixed."""
+        return self._calls.pop(0 if shortest and not self._is_fixed else -1)
 
     def remaining(self) -> list[PlannedCall]:
         """Return the remaining calls in calling order."""

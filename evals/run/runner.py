@@ -33,6 +33,8 @@ from evals.types import Failure, Model, Prompt, Record, Reply, Sample
 
 MAX_FAILURES = 8
 """Number of failed calls after which a run without any reply ends."""
+SAMPLE_FAULTS = frozenset({"context", "rejected"})
+"""Kinds of failures that may be due to the sample alone, e.g. because it is too long, as the first calls are for the longest."""
 MAX_SLOW_FAILURES = 3
 """The same limit once calls have failed for a minute, since further failures may take as long."""
 MAX_UNSCORED = 256
@@ -91,6 +93,8 @@ class Runner:
             timeout_s=timeout_s, stop=self._stop, end=self.end, on_back_off=self._start_workers, say=say,
         )  # fmt: skip
         self._failures, self._last_failure = 0, ""
+        self._counted_failures = 0
+        """Number of failed calls that suggest that all calls fail."""
         self._fault: EvalsError | None = None
 
     async def run(self) -> None:
@@ -210,13 +214,14 @@ class Runner:
         ):
             if len(self._workers) < target:
                 self._start_workers()
-            call = self._queue.pop()
+            has_only_failed = bool(self._failures) and not self._caller.replies
+            call = self._queue.pop(shortest=has_only_failed)
             if self._should_skip is not None and self._should_skip(call[0]):
                 continue
-            await self._run_sample(call)
+            await self._run_sample(call, after_failures=has_only_failed)
 
-    async def _run_sample(self, call: PlannedCall) -> None:
-        """Produce one record, and write it.
+    async def _run_sample(self, call: PlannedCall, *, after_failures: bool) -> None:
+        """Produce one record, and write it. `after_failures`: whether all earlier calls have failed.
 
         With slow scorers, a separate task scores the reply and writes the record; the worker waits only while
         `MAX_UNSCORED` replies are unscored.
@@ -235,7 +240,7 @@ class Runner:
             outcome = await self._caller.reply(prompt, with_repeat_seed(job.sampling, repeat))
         if outcome is None:
             return  # the run ended before there was a reply
-        self._count_outcome(outcome)
+        self._count_outcome(outcome, after_failures=after_failures)
         scoring = self._scoring[job_index]
         scores = {}
         if isinstance(outcome, Reply):
@@ -327,15 +332,20 @@ class Runner:
                 self._fault = self._fault or error
                 self.end(str(error))
 
-    def _count_outcome(self, outcome: Reply | Failure) -> None:
+    def _count_outcome(self, outcome: Reply | Failure, *, after_failures: bool) -> None:
+        """Count a reply or a failure; end the run at a limit, or if every call seems to fail, even for the shortest samples."""
         if isinstance(outcome, Reply):
             self.budget.add(outcome)
             self._end_at_limit()
             return
         self._failures += 1
         self._last_failure = outcome.message
+        is_sample_fault = outcome.stage == "prompt" or outcome.kind in SAMPLE_FAULTS
+        if is_sample_fault and (not after_failures or any(job.done for job in self.jobs)):
+            return
+        self._counted_failures += 1
         limit = MAX_SLOW_FAILURES if self._caller.has_exceeded_warm_up else MAX_FAILURES
-        if not self._caller.replies and self._failures >= limit:
+        if not self._caller.replies and self._counted_failures >= limit:
             self.end(f"every call fails: {self._last_failure}")
 
     @property

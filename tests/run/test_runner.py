@@ -410,9 +410,24 @@ async def test_when_every_call_fails_the_run_ends_early_with_the_reason(toy_run:
     model = ScriptedModel(lambda name, earlier_calls: Rejected("HTTP 400: no such field"))
     runner = toy_run.runner(model, toy.suite(100), concurrency=1)
     await runner.run()
-    assert len(model.called) == runners.MAX_FAILURES
+    # the first sample might be the only one that the server rejects; then the shortest ones are tried
+    assert len(model.called) == 1 + runners.MAX_FAILURES
     assert runner.end_reason == "every call fails: HTTP 400: no such field"
     assert "HTTP 400: no such field" in runner.total_failure
+
+
+@pytest.mark.parametrize("concurrency", [1, 16])
+async def test_samples_that_are_too_long_do_not_end_a_run(toy_run: ToyRun, concurrency: int) -> None:
+    # the longest samples are called first; here, those are rejected before any other gets its reply
+    async def slow_reply() -> str:
+        await asyncio.sleep(0.02)
+        return "A"
+
+    model = ScriptedModel(lambda name, earlier_calls: Context("too long") if name < "q030" else slow_reply())
+    runner = toy_run.runner(model, toy.suite(60), concurrency=concurrency)
+    await runner.run()
+    assert Counter(toy_run.outcomes().values()) == {"right": 30, "context": 30}
+    assert (runner.end_reason, runner.total_failure) == ("", "")
 
 
 async def test_before_the_first_reply_a_call_has_fewer_attempts(toy_run: ToyRun) -> None:
