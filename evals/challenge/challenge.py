@@ -106,7 +106,7 @@ def _test_replies(
     sampling: Sampling,
     decoding: Decoding,
 ) -> ChallengeOutcome:
-    """Return the outcome of testing the chosen replies; the model is closed."""
+    """Test the chosen replies, close the model and return the outcome."""
     from evals.challenge.evidence import weigh
 
     try:

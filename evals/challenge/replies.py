@@ -77,7 +77,7 @@ def open_run_or_bundle(name: str, results: Path) -> Iterator[Source]:
 def choose(records: Iterable[Record], maximum: int, seed: int) -> Choice:
     """Choose up to `maximum` testable replies: those with the smallest hashes of seed, sample id and repeat.
 
-    Raises DataError if a chosen reply occurs twice: a copy of a reply is no additional evidence.
+    Raises DataError if a chosen reply occurs twice: a copy of a reply is not additional evidence.
     """
     left_out: Counter[str] = Counter()
     chosen: list[tuple[int, int, PromptAndReply]] = []

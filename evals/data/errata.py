@@ -176,5 +176,5 @@ def _as_corrected(point: Point) -> Point:
 
 
 def marks_of(erratum: Erratum, value: float | None) -> Mapping[str, float]:
-    """Return the entries of a score's `parts` that mark an erratum; `value`: under the correct gold answer, None if unknown."""
+    """Return the entries of a score's `parts` that mark an erratum; `value`: the score's value under the correct gold answer, if known."""
     return {EXCLUDED: 1.0} if erratum.kind != "gold" or value is None else {CORRECTED: value}

@@ -2,7 +2,7 @@
 
 A record is a JSON document in its schema (0.2.x and 0.3.0; evaleval/every_eval_ever at 9bce4136, `eval.schema.json`): who
 evaluated which model, and a score for each benchmark or part of one. Only scores of whole benchmarks that we have as
-suites become claims; others are counted. Claims are shown as reported results and never ranked.
+suites become claims; all other scores are only counted. Claims are shown as reported results and never ranked.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ def read_items(
 
 
 def import_all(path: Path, sources: Iterable[Source], request: ImportRequest) -> tuple[list[Card], list[str]]:
-    """Make a run from the sources of each suite and model; return cards and notes. All are read before anything is written.
+    """Make a run from the sources of each suite and model; return cards and notes. All sources are read before anything is written.
 
     Raises UsageError or DataError.
     """

@@ -50,7 +50,7 @@ def _source(path: Path) -> Source:
 
 
 def _statistics(path: Path) -> list[dict[str, Any]]:
-    """Return the statistics of unperturbed instances; none if the file is absent."""
+    """Return the statistics of unperturbed instances; empty if the file is absent."""
     rows = read_json(path) if path.is_file() else []
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise DataError(f"{path}: cannot be read as HELM statistics: not a list of objects")

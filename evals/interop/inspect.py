@@ -1,4 +1,4 @@
-"""Inspect: `.eval` logs (zip archives) and `.json` logs, read with its Python API, which is kept stable.
+"""Inspect: `.eval` logs (zip archives) and `.json` logs, read with its Python API, which is stable.
 
 A log is one task. Epochs are repeats. A sample that ended in an error, was invalidated, or reached a limit on time, cost
 or messages is a failure. If the solver shuffled the options, Inspect rewrites prompt and reply to the original order;

@@ -107,7 +107,7 @@ def utc_text(seconds: float | None) -> str:
 
 
 def caveat(card: Card) -> str:
-    """Return why a run's score is not a benchmark score (sample items, a subset); empty if it is one."""
+    """Return why a run's score is not a benchmark score (sample items, a subset); empty if it is a benchmark score."""
     if card.data == "sample":
         return "sample items, not a benchmark score"
     return f"a subset of {card.expected} sample-repeats" if card.config.limit is not None else ""

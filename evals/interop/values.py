@@ -1,4 +1,4 @@
-"""Typed values from foreign files (a value of the wrong type or out of range is treated as unknown), and lists for messages.
+"""Typed values from foreign files (a value of the wrong type or out of range is treated as unknown), and lists of names for messages.
 
 >>> number("1"), number(float("nan")), number(10**400), number(True)
 (None, None, None, 1.0)

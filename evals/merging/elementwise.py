@@ -1,4 +1,4 @@
-"""Averaging, task arithmetic, TIES and DARE: in place or in blocks, to need little memory beyond the task vectors.
+"""Averaging, task arithmetic, TIES and DARE: in place or in blocks, with little memory beyond the task vectors.
 
 The task vector of expert i is tau_i = theta_i - theta_0, with the base's weights theta_0; T is the number of experts. The
 merging functions overwrite the task vectors. Sources are files of MLLMerging (see `table.py`).

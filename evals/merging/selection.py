@@ -1,4 +1,4 @@
-"""The k-th smallest magnitude of numbers that are read in parts, exact and without sorting or copying them.
+"""Find the k-th smallest magnitude of numbers that are read in chunks: exactly, without sorting or copying them.
 
 Magnitudes of floating-point numbers have the same order as their bits read as integers. Each pass counts the next 16 bits
 of the numbers whose higher bits are already determined: two passes for float32, four for float64.
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 BLOCK = 1 << 18
-"""How many numbers are counted at once."""
+"""Maximum number of numbers that are processed at once."""
 PASS_BITS = 16
 """Maximum number of bits that a pass determines."""
 

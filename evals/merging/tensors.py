@@ -1,6 +1,6 @@
 """Checkpoints as named tensors, read one at a time, so that memory use does not grow with the size of a checkpoint.
 
-A file is opened and closed for each tensor, since the pages of a mapped file count as memory of the process.
+A file is opened and closed for each tensor, since the pages of a mapped file count towards the memory of the process.
 """
 
 from __future__ import annotations
