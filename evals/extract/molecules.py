@@ -56,6 +56,7 @@ from evals.extract.smiles import (
     parse_molecule_set,
     parse_whole,
     reaction_side,
+    smiles_with_dummies,
     strip_token,
     unmistakable_smiles,
 )
@@ -195,7 +196,7 @@ class _Reader:
         mood = statement_mood.mood(self.text, self.text.rfind("<", 0, content_begin), tag.end)
         if not self.request.is_set:
             content = reaction_side(tag.text, self.request.side)
-            value = parse_whole(content) or content.replace(";", ".")
+            value = smiles_with_dummies(content) or parse_whole(content) or content.replace(";", ".")
             return value, Statement("tag", tag.begin, tag.end, mood), True
         group = last_group(self.text, self._tags[: index + 1], self.request.side)
         statement = Statement("tag", group[0].begin, tag.end, mood)
@@ -295,6 +296,8 @@ class _Reader:
         if form == "json":
             content = content.replace("\\\\", "\\").replace('"', "").replace("\\/", "/")
         is_delimited = form in DELIMITED_FORMS
+        if is_delimited and (with_dummies := smiles_with_dummies(content)):
+            return with_dummies
         value = self.request.read(
             content if is_delimited else answer_part(content, is_set=self.request.is_set)
         )

@@ -41,6 +41,12 @@ def looks_like_smiles(token: str) -> bool:
     return bool(_SMILES.fullmatch(token)) and token.count("(") == token.count(")")
 
 
+def smiles_with_dummies(content: str) -> str | None:
+    """Return a delimited text that is SMILES with a dummy atom `*`, which is emphasis outside of delimiters; else None."""
+    token = content.strip()
+    return token if "*" in token and "**" not in token and looks_like_smiles(token) else None
+
+
 def smiles_fault(text: str) -> str:
     """Return why a string does not look like SMILES."""
     if re.search(r"\s", text.strip()):

@@ -75,7 +75,7 @@ class Scoring:
 
     def score_light(self, sample: Sample, prompt: Prompt, reply: Reply) -> dict[str, Score | Failure]:
         """Apply the light scorers synchronously."""
-        reply, removed = _with_shortened_white_space(without_hidden_text(reply))
+        reply, removed = _without_ignored_text(reply)
         scores = {
             name: self._apply_light(scorer, sample, prompt, reply) for name, scorer in self._light.items()
         }
@@ -99,7 +99,7 @@ class Scoring:
 
         The judges' verdicts in `earlier`, the previous scores of the same reply, are reused.
         """
-        reply, removed = _with_shortened_white_space(without_hidden_text(reply))
+        reply, removed = _without_ignored_text(reply)
         scores = self.score_light(sample, prompt, reply)
         for name, scorer in self._slow.items():
             previous = earlier.get(name) if earlier else None
@@ -241,26 +241,30 @@ def _with_erratum(
     return structs.replace(score, parts={**score.parts, **data_errata.marks_of(erratum, value)})
 
 
-def without_hidden_text(reply: Reply) -> Reply:
-    """Return a reply without reasoning, and without text if a content filter stopped it.
+def _without_ignored_text(reply: Reply) -> tuple[Reply, RemovedRuns]:
+    """Return a reply without reasoning, filtered text and long runs of white space, and the runs of characters removed."""
+    reply, hidden = without_hidden_text(reply)
+    text, removed = white_space.shorten_runs(reply.text)
+    removed = (*(((0, hidden),) if hidden else ()), *removed)
+    return (structs.replace(reply, text=text) if removed else reply), removed
+
+
+def without_hidden_text(reply: Reply) -> tuple[Reply, int]:
+    """Return a reply without reasoning, and without text if a content filter stopped it, and the length of the reasoning.
 
     Adapters and imports already remove reasoning; this covers replies that were stored before their reasoning tag was
-    known. A reply that ends inside its reasoning is truncated. The remaining text keeps its positions.
+    known. A reply that ends inside its reasoning is truncated.
     """
     if not reply.text:
-        return reply
+        return reply, 0
     if reply.stop == "filter":
-        return structs.replace(reply, text="")
+        return structs.replace(reply, text=""), 0
     text, truncated = without_reasoning(reply.text)
     if text == reply.text:
-        return reply
-    return structs.replace(reply, text=text, stop="length" if truncated else reply.stop)
-
-
-def _with_shortened_white_space(reply: Reply) -> tuple[Reply, RemovedRuns]:
-    """Return a reply without long runs of white space, which slow down patterns, and the removed runs."""
-    text, removed = white_space.shorten_runs(reply.text)
-    return (structs.replace(reply, text=text) if removed else reply), removed
+        return reply, 0
+    answer = text.lstrip()
+    stop = "length" if truncated else reply.stop
+    return structs.replace(reply, text=answer, stop=stop), len(text) - len(answer)
 
 
 def _with_original_spans(

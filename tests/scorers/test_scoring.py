@@ -18,6 +18,7 @@ from evals.sandbox import Pool
 from evals.scorers.plain import Exact, FunctionScorer
 from evals.scorers.scoring import Scoring
 from evals.scorers.text import Caption
+from evals.scorers.upstream.vqa import Anls
 from evals.suite import Suite
 from evals.types import Failure, Prompt, Reply, Sample, Score, Verdict
 from tests.support import toy
@@ -107,6 +108,20 @@ def test_the_scorers_of_a_suite_are_not_given_the_reasoning(reply: str, verdict:
         )
     assert "dog" not in texts[0]
     assert "But" not in texts[0]
+
+
+def test_removed_reasoning_leaves_no_white_space_and_spans_refer_to_the_reply() -> None:
+    reasoning, sample = f"<think>{'4471, I guess. ' * 20}</think>\n\n", Sample(id="1", target="4471")
+    answer = "I don't know, B" + " " * 200 + "B"
+    with Pool() as pool:
+        scoring = Scoring({"anls": Anls(), "letter": QuadraticScorer()}, pool)
+        bare, reasoned = (
+            scoring.score_light(sample, Prompt(), Reply(text=text)) for text in (answer, reasoning + answer)
+        )
+    assert (reasoned["anls"], reasoned["letter"].span) == (
+        bare["anls"],
+        (len(reasoning + answer) - 1, len(reasoning + answer)),
+    )
 
 
 def _rate_from_0_to_5(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
