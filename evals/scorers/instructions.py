@@ -4,7 +4,8 @@ There are two sets of rules for the 25 types of instruction. `OFFICIAL` implemen
 (`lm_eval/tasks/ifeval/instructions.py`, derived from google-research/instruction_following_eval) with its known defects:
 a text whose language cannot be detected passes, `***bold italics***` count as two highlights, a Markdown link as a
 placeholder, a keyword may be part of a longer word, and a postscript may be in mid-sentence. `CORRECTED` replaces the rules
-whose verdicts a careful reader would reject. Both seed langdetect, whose results are random in upstream's code.
+whose verdicts a careful reader would reject. Both seed langdetect, whose results are random in upstream's code, and count the
+stated sign in `keywords:letter_frequency`, where upstream replaces a sign such as `!` by a random letter.
 
 Upstream's loose metrics try eight versions of a reply: whole, without its first line, its last, or both; each also without
 asterisks. An empty reply follows no instruction.
