@@ -20,7 +20,7 @@ from evals.report.metrics import mean_value
 from evals.types import Metric, Point
 from evals.verdicts import compare, suite_runs
 from evals.verdicts.compare import Row, RowWithEvidence
-from evals.verdicts.pairs import Pairing, Side
+from evals.verdicts.pairs import Outcomes, Pairing
 from evals.verdicts.suite_run import SuiteRun, incomparability_reasons, pair
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _without_records(entry: Entry) -> SuiteRun:
     card = entry.card
     return SuiteRun(
         run=card.run, model=card.model, suite=card.config.suite, protocol=card.config.protocol,
-        data_sha256=card.config.data_sha256, scorers=card.scorers, metrics=(), sides={},
+        data_sha256=card.config.data_sha256, scorers=card.scorers, metrics=(), outcomes_by_scorer={},
         judge=suite_runs.judge_of(card) if card.config.judge or card.judge else "",
     )  # fmt: skip
 
@@ -239,9 +239,9 @@ def _pair_samples(key_a: _RunKey, key_b: _RunKey, others: tuple[_RunKey, ...]) -
 
     a, b = _suite_run(key_a), _suite_run(key_b)
     metric = a.headline
-    by_id_a, by_id_b = (_results_by_id(suite_run.side_of(metric), metric) for suite_run in (a, b))
-    golds = a.side_of(metric).golds
-    ids = [id_ for id_ in golds if id_ in b.side_of(metric).golds]
+    by_id_a, by_id_b = (_results_by_id(suite_run.outcomes_under(metric), metric) for suite_run in (a, b))
+    golds = a.outcomes_under(metric).golds
+    ids = [id_ for id_ in golds if id_ in b.outcomes_under(metric).golds]
     show_answers = not (a.gated or b.gated)
     frame = pd.DataFrame(
         {
@@ -258,7 +258,7 @@ def _pair_samples(key_a: _RunKey, key_b: _RunKey, others: tuple[_RunKey, ...]) -
     is_binary = metric.bounds == (0.0, 1.0) and all(
         value in (0.0, 1.0)
         for side in (a, b)
-        for point in side.side_of(metric).points
+        for point in side.outcomes_under(metric).points
         if (value := point.value) is not None
     )
     frame["quadrant"] = _label_quadrants(frame, metric, is_binary=is_binary)
@@ -272,13 +272,13 @@ class _Result(NamedTuple):
     answer: str | None
 
 
-def _results_by_id(side: Side, metric: Metric) -> dict[str, _Result]:
+def _results_by_id(outcomes: Outcomes, metric: Metric) -> dict[str, _Result]:
     """Return the result of each sample over its repeats.
 
     The value is the mean over repeats of the scored values or, if the metric is another function of a sample, of the metric.
     """
     points_by_id: dict[str, list[Point]] = defaultdict(list)
-    for point in side.points:
+    for point in outcomes.points:
         points_by_id[point.id].append(point)
     use_values = metric.pool == "whole" or metric.of is mean_value
     return {

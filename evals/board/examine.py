@@ -25,7 +25,7 @@ from evals.errors import DataError, EvalsError, ScorerError
 from evals.plain import one_line
 from evals.records import promise
 from evals.records.card import Card
-from evals.records.files import Gold, brief
+from evals.records.files import Gold, compact
 from evals.sandbox import Pool
 from evals.types import Record, Sample
 
@@ -142,7 +142,7 @@ def _result(
         samples = {sample.id: sample for sample in bundle.lines("samples.jsonl", Sample)}
         counts = checks.count(_records(bundle), samples, suite.errata, card.config.sampling.max_tokens)
         golds = {sample.id: Gold.of(sample) for sample in samples.values()}
-        run_items = items.measure(suite, map(brief, _records(bundle)), golds, card.config.repeats)
+        run_items = items.measure(suite, map(compact, _records(bundle)), golds, card.config.repeats)
         result = structs.replace(
             with_items(result_from_card(card), run_items),
             fingerprint=fingerprint(_records(bundle)),

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evals.board.results import FOLDER
 from evals.errors import UsageError
-from evals.records.files import Brief, Gold
+from evals.records.files import CompactRecord, Gold
 from evals.report.estimates import points
 from evals.suite import Suite
 from evals.validation import cause
-from evals.verdicts.pairs import Side, reduce_run
+from evals.verdicts.pairs import Outcomes, reduce_run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +41,7 @@ class Items(NamedTuple):
     """Largest minus smallest possible value of an item; None if values are unbounded."""
 
 
-def measure(suite: Suite, briefs: Iterable[Brief], golds: Mapping[str, Gold], repeats: int) -> Items:
+def measure(suite: Suite, records: Iterable[CompactRecord], golds: Mapping[str, Gold], repeats: int) -> Items:
     """Return the items of a run, each reduced to its value under the suite's headline metric."""
     import numpy as np
 
@@ -49,10 +49,10 @@ def measure(suite: Suite, briefs: Iterable[Brief], golds: Mapping[str, Gold], re
     if metric.pool == "whole":
         return Items("", np.zeros(0), [], [])
     scorer = metric.scorer or next(iter(suite.scorers))
-    reduced_run = reduce_run(Side(points(briefs, golds, scorer), golds, repeats), metric)
-    ids = sorted(reduced_run.side.golds)
+    reduced_run = reduce_run(Outcomes(points(records, golds, scorer), golds, repeats), metric)
+    ids = sorted(reduced_run.outcomes.golds)
     values = [reduced_run.values[id_].value if id_ in reduced_run.values else np.nan for id_ in ids]
-    golds_in_order = [reduced_run.side.golds[id_] for id_ in ids]
+    golds_in_order = [reduced_run.outcomes.golds[id_] for id_ in ids]
     return Items(
         sha256("\n".join(ids).encode()).hexdigest(),
         np.array(values, dtype=np.float64),

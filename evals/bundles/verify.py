@@ -27,7 +27,7 @@ from evals.labels import Failed
 from evals.plain import count_of
 from evals.profiles import Price
 from evals.records import promise
-from evals.records.files import Brief, Gold, brief
+from evals.records.files import CompactRecord, Gold, compact
 from evals.report.estimates import Summary, summarize
 from evals.run.plan import read_samples
 from evals.run.rescore import rescore_records
@@ -91,7 +91,7 @@ class _Verifier:
             raise UsageError(f"{self.bundle.path}: {self.suite.refuses}")
         self.prompter: Prompter | None = None
         self.notes: list[str] = []
-        self.briefs: list[Brief] = []
+        self.compact_records: list[CompactRecord] = []
         self.samples: dict[str, Sample] = {}
         for sample in bundle.lines("samples.jsonl", Sample):
             if sample.id in self.samples:
@@ -110,7 +110,7 @@ class _Verifier:
             self.notes.append(f"promise {status}")
         return Verification(
             bundle=self.bundle.path.name, run=card.run, suite=card.config.suite, protocol=card.config.protocol, model=card.model,
-            records=len(self.briefs), figures=figures, differences=tuple(self.differences), notes=tuple(self.notes),
+            records=len(self.compact_records), figures=figures, differences=tuple(self.differences), notes=tuple(self.notes),
         )  # fmt: skip
 
     def _check_identity(self) -> None:
@@ -274,7 +274,7 @@ class _Verifier:
 
     def _compare_scores(self, pairs: Iterable[tuple[Record, Record]]) -> None:
         for stored, rescored in pairs:
-            self.briefs.append(brief(rescored))
+            self.compact_records.append(compact(rescored))
             failed = isinstance(stored.outcome, Failure)
             if (failed and stored.scores) or not _are_equal(stored.scores, rescored.scores):
                 label = f"{stored.sample} [{stored.repeat}]"
@@ -285,7 +285,7 @@ class _Verifier:
     def _recompute_figures(self) -> int:
         golds = {s.id: Gold.of(s) for s in self.samples.values()}
         summary: Summary = summarize(
-            self.briefs,
+            self.compact_records,
             golds,
             self.suite.metrics_for(golds),
             scorers=tuple(self.suite.scorers),
@@ -319,9 +319,9 @@ class _Verifier:
             return 0
         from evals.scorers.judge.account import judge_card
 
-        options = (golds[brief.sample].options for brief in self.briefs)
+        options = (golds[record.sample].options for record in self.compact_records)
         computed = judge_card(
-            (brief.scores for brief in self.briefs), self.suite.scorers, option_counts=options
+            (record.scores for record in self.compact_records), self.suite.scorers, option_counts=options
         )
         recomputed = structs.asdict(computed) if computed is not None else {}
         self._compare_fields(structs.asdict(stated), recomputed, JUDGE_FIELDS, prefix="judge, ")

@@ -30,10 +30,10 @@ def save(run: str, file: Path, suites: tuple[str, ...], latest: bool, results: P
     except OSError as error:
         raise UsageError(f"cannot write {file}: {error.strerror}") from None
     for suite_run in runs:
-        side = suite_run.side
-        coverage = "" if side.coverage == 1 else f", coverage {side.coverage:.4f}"
+        outcomes = suite_run.outcomes
+        coverage = "" if outcomes.coverage == 1 else f", coverage {outcomes.coverage:.4f}"
         common.say(
-            f"{suite_run.suite} ({suite_run.protocol}): {count_of(len(side.golds), 'sample')} of {suite_run.run}{coverage}"
+            f"{suite_run.suite} ({suite_run.protocol}): {count_of(len(outcomes.golds), 'sample')} of {suite_run.run}{coverage}"
         )
     common.say(f"{file}: {file.stat().st_size:,} bytes")
 

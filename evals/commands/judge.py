@@ -192,10 +192,10 @@ def _read_verdicts(results: Path, run: str) -> tuple[dict[tuple[str, int], bool]
     from evals.types import Score
 
     verdicts, all_judged = {}, True
-    for brief in store.find_one(results, run).briefs():
-        score = next(iter(brief.scores.values()), None)
+    for record in store.find_one(results, run).compact_records():
+        score = next(iter(record.scores.values()), None)
         if isinstance(score, Score) and score.verdict not in ("graded", "truncated", "refused", "unanswered"):
-            verdicts[brief.sample, brief.repeat] = score.value == 1.0
+            verdicts[record.sample, record.repeat] = score.value == 1.0
             all_judged = all_judged and "judge" in score.parts
     return verdicts, all_judged
 

@@ -53,8 +53,8 @@ class Gold(Struct, frozen=True, gc=False):
         return cls(sample.group, sample.cluster or sample.id, sample.target, len(sample.choices))
 
 
-class Brief(Struct, frozen=True, kw_only=True, gc=False):
-    """The part of a record that reports need."""
+class CompactRecord(Struct, frozen=True, kw_only=True, gc=False):
+    """The part of a record that reports need: no prompt and no reply."""
 
     sample: str
     repeat: int
@@ -69,13 +69,13 @@ class Brief(Struct, frozen=True, kw_only=True, gc=False):
     cached: int | None = None
 
 
-def brief(record: Record) -> Brief:
-    """Return the part of a record that reports need."""
+def compact(record: Record) -> CompactRecord:
+    """Return the part of a record that reports need, without prompt and reply."""
     outcome = record.outcome
     if isinstance(outcome, Failure):
-        return Brief(sample=record.sample, repeat=record.repeat, scores={}, failure=outcome.kind)
+        return CompactRecord(sample=record.sample, repeat=record.repeat, scores={}, failure=outcome.kind)
     usage = outcome.usage
-    return Brief(
+    return CompactRecord(
         sample=record.sample, repeat=record.repeat, scores=record.scores, stop=outcome.stop,
         seconds=outcome.seconds, input=usage.input, output=usage.output, reasoning=usage.reasoning,
         cached=usage.cached,

@@ -16,7 +16,7 @@ from evals import disk
 from evals.labels import Failed
 from evals.records.card import FORMAT
 from evals.records.files import (
-    Brief,
+    CompactRecord,
     Gold,
     Snapshot,
     decode_sample,
@@ -284,14 +284,14 @@ def parquet_records(files: Snapshot) -> Iterator[Record]:
         )  # fmt: skip
 
 
-def parquet_briefs(files: Snapshot) -> Iterator[Brief]:
+def parquet_compact_records(files: Snapshot) -> Iterator[CompactRecord]:
     """Yield the part of each record of a finalized run that reports need."""
     token_kinds = ("input", "output", "reasoning", "cached")
     columns = ["sample", "repeat", "scores", "verdict", "stop", "seconds"]
     columns += [f"{kind}_tokens" for kind in token_kinds]
     for sample, repeat, scores, verdict, stop, seconds, *tokens in _rows(files, columns):
         failed = None if stop else Failed.parse(verdict)
-        yield Brief(
+        yield CompactRecord(
             sample=sample, repeat=repeat, scores=_decode_scores(scores), failure=failed.kind if failed else "",
             stop=stop, seconds=seconds, **dict(zip(token_kinds, tokens, strict=True)),
         )  # fmt: skip

@@ -30,19 +30,19 @@ from evals.plain import did_you_mean
 from evals.records import mirror, names
 from evals.records.card import Card, Config, parse
 from evals.records.files import (
-    Brief,
+    CompactRecord,
     Gold,
     Snapshot,
-    brief,
     check_files,
     check_foreign,
+    compact,
     decode_sample,
     encode,
     read_lines,
     snapshot,
     store_errors,
 )
-from evals.records.parquet import batches, parquet_briefs, parquet_golds, parquet_records
+from evals.records.parquet import batches, parquet_compact_records, parquet_golds, parquet_records
 from evals.remote import cache
 from evals.remote.address import Address, is_address
 from evals.remote.address import parse as parse_address
@@ -93,9 +93,9 @@ class Run:
         """Yield the latest record of each sample and repeat."""
         return self._latest_items(self._all_records, lambda record: (record.sample, record.repeat))
 
-    def briefs(self) -> Iterator[Brief]:
+    def compact_records(self) -> Iterator[CompactRecord]:
         """Yield the part of each record that reports need; for a finalized run, no texts are read."""
-        return self._latest_items(self._all_briefs, lambda brief: (brief.sample, brief.repeat))
+        return self._latest_items(self._all_compact_records, lambda record: (record.sample, record.repeat))
 
     def _latest_items(
         self, read: Callable[[Snapshot], Iterator[Any]], key: Callable[[Any], Any]
@@ -113,10 +113,10 @@ class Run:
             yield from parquet_records(files)
         yield from read_lines(files, _decode_record)
 
-    def _all_briefs(self, files: Snapshot) -> Iterator[Brief]:
+    def _all_compact_records(self, files: Snapshot) -> Iterator[CompactRecord]:
         if files.parquet is not None:
-            yield from parquet_briefs(files)
-        yield from map(brief, read_lines(files, _decode_record))
+            yield from parquet_compact_records(files)
+        yield from map(compact, read_lines(files, _decode_record))
 
     def _check_files(self, files: Snapshot) -> None:
         """Raise StoreError if a file of the run is missing (an incomplete copy) or does not match its card."""

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from msgspec import Struct, structs
 
 from evals.labels import Failed
-from evals.records.files import Brief, Gold
+from evals.records.files import CompactRecord, Gold
 from evals.report import statistics as stats
 from evals.report.metrics import (
     at_repeats,
@@ -49,15 +49,15 @@ class Summary(Struct, frozen=True, kw_only=True):
     """Number of answers by the form in which they were stated (`Score.form`)."""
 
 
-def point(brief: Brief, gold: Gold, scorer: str) -> Point | None:
+def point(record: CompactRecord, gold: Gold, scorer: str) -> Point | None:
     """Return a record as a data point for metrics; None if it has no score from this scorer."""
-    score = brief.scores.get(scorer)
+    score = record.scores.get(scorer)
     if not isinstance(score, Score):
         return None
     answer = score.answer
     return Point(
-        gold.cluster if gold.cluster == brief.sample else brief.sample,  # one string object instead of two
-        brief.repeat,
+        gold.cluster if gold.cluster == record.sample else record.sample,  # one string object instead of two
+        record.repeat,
         gold.group,
         gold.cluster,
         sys.intern(score.verdict),
@@ -69,14 +69,14 @@ def point(brief: Brief, gold: Gold, scorer: str) -> Point | None:
     )
 
 
-def points(briefs: Iterable[Brief], golds: Golds, scorer: str) -> list[Point]:
+def points(records: Iterable[CompactRecord], golds: Golds, scorer: str) -> list[Point]:
     """Return the points of one scorer; records of samples that the suite does not contain are left out."""
-    candidates = (point(brief, golds[brief.sample], scorer) for brief in briefs if brief.sample in golds)
+    candidates = (point(record, golds[record.sample], scorer) for record in records if record.sample in golds)
     return [candidate for candidate in candidates if candidate is not None]
 
 
 def summarize(
-    briefs: Iterable[Brief],
+    records: Iterable[CompactRecord],
     golds: Golds,
     metrics: Sequence[Metric],
     *,
@@ -90,18 +90,18 @@ def summarize(
     """
     counts, tokens, forms, truncated = Counter[str](), Counter[str](), Counter[str](), 0
     by_scorer: dict[str, list[Point]] = {name: [] for name in scorers}
-    for brief in briefs:
-        if brief.sample not in golds:
+    for record in records:
+        if record.sample not in golds:
             continue
-        counts[brief_verdict(brief, scorers[0])] += 1
-        truncated += brief.stop == "length"
-        if isinstance(score := brief.scores.get(scorers[0]), Score) and score.form:
+        counts[record_verdict(record, scorers[0])] += 1
+        truncated += record.stop == "length"
+        if isinstance(score := record.scores.get(scorers[0]), Score) and score.form:
             forms[score.form] += 1
         for kind in ("input", "output", "reasoning", "cached"):
-            if (count := getattr(brief, kind)) is not None:
+            if (count := getattr(record, kind)) is not None:
                 tokens[kind] += count
         for name in scorers:
-            if (scored := point(brief, golds[brief.sample], name)) is not None:
+            if (scored := point(record, golds[record.sample], name)) is not None:
                 by_scorer[name].append(scored)
     expected = len(golds) * repeats
     if absent := expected - counts.total():
@@ -117,11 +117,11 @@ def summarize(
     )  # fmt: skip
 
 
-def brief_verdict(brief: Brief, scorer: str) -> str:
+def record_verdict(record: CompactRecord, scorer: str) -> str:
     """Return a record's verdict by a scorer, `failed:KIND` or `unscored`."""
-    if brief.failure:
-        return str(Failed(brief.failure))
-    score = brief.scores.get(scorer)
+    if record.failure:
+        return str(Failed(record.failure))
+    score = record.scores.get(scorer)
     if score is None:
         return "unscored"
     return score.verdict if isinstance(score, Score) else str(Failed(score.kind))

@@ -195,7 +195,7 @@ def _count_replies(plan: Plan) -> int:
     if not plan.resumes:
         return 0
     try:
-        return sum(not brief.failure for brief in Run(plan.path).briefs())
+        return sum(not record.failure for record in Run(plan.path).compact_records())
     except StoreError:
         return 0
 

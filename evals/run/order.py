@@ -212,13 +212,13 @@ def earlier_lengths(
     sample_ids = set(samples.ids)
     for path in runs[:3]:
         try:
-            briefs = list(store.Run(path.parent).briefs())
+            records = list(store.Run(path.parent).compact_records())
         except StoreError:
             continue  # an unreadable earlier run does not prevent this one
         length_by_sample = {
-            brief.sample: (float(brief.output or 0), brief.seconds)
-            for brief in briefs
-            if brief.stop and brief.sample in sample_ids
+            record.sample: (float(record.output or 0), record.seconds)
+            for record in records
+            if record.stop and record.sample in sample_ids
         }
         if 2 * len(length_by_sample) >= len(sample_ids):
             return length_by_sample

@@ -20,7 +20,7 @@ from evals.labels import ProtocolName
 from evals.plain import count_of
 from evals.records import store
 from evals.records.card import Card, Config, host
-from evals.records.files import Brief
+from evals.records.files import CompactRecord
 from evals.records.names import NOISE_PREFIX
 from evals.records.writer import Writer
 from evals.run.compatibility import CLASSES
@@ -344,11 +344,15 @@ def _open_run(plan: Plan, *, model: str) -> tuple[Writer, set[tuple[str, int]], 
     is_stale = False
     if resumed:
         expected = set(plan.samples.ids)
-        briefs = [b for b in store.Run(path).briefs() if not b.failure and b.sample in expected]
+        records = [
+            record
+            for record in store.Run(path).compact_records()
+            if not record.failure and record.sample in expected
+        ]
         scored_by = (card.scorers, card.errata)
         rules_changed = bool(card.scorers) and scored_by != (suite.scorer_versions(), suite.errata.version)
-        is_stale = rules_changed or any(map(_lacks_score, briefs))
-        done = {(brief.sample, brief.repeat) for brief in briefs}
+        is_stale = rules_changed or any(map(_lacks_score, records))
+        done = {(record.sample, record.repeat) for record in records}
     card.expected = len(plan.samples) * config.repeats
     if is_stale or len(done) < card.expected or card.status == "running":
         card.status, card.finished, card.host = "running", None, host()
@@ -367,5 +371,5 @@ def begin(job: Job) -> None:
     job.writer.write_samples(job.samples)
 
 
-def _lacks_score(brief: Brief) -> bool:
-    return not brief.scores or any(isinstance(score, Failure) for score in brief.scores.values())
+def _lacks_score(record: CompactRecord) -> bool:
+    return not record.scores or any(isinstance(score, Failure) for score in record.scores.values())

@@ -14,7 +14,7 @@ from evals.labels import JUDGE_NOTE, SCORER_NOTE, Note
 from evals.plain import count_of
 from evals.records import store
 from evals.records.card import Card
-from evals.records.files import Brief
+from evals.records.files import CompactRecord
 from evals.records.writer import Writer
 from evals.report.estimates import Summary, summarize
 from evals.run.describe import record_rules
@@ -121,12 +121,12 @@ def _score_text(score: object) -> str:
 
 
 def store_metrics(
-    card: Card, run: store.Run, suite: Suite, *, briefs: Iterable[Brief] | None = None
+    card: Card, run: store.Run, suite: Suite, *, records: Iterable[CompactRecord] | None = None
 ) -> Summary:
-    """Compute the metrics of a run, store them on the card and return them. `briefs`: of all its records; None: read them."""
+    """Compute the metrics of a run, store them on the card and return them. `records`: of all its records; None: read them."""
     golds = run.gold()
     summary = summarize(
-        run.briefs() if briefs is None else briefs,
+        run.compact_records() if records is None else records,
         golds,
         suite.metrics_for(golds),
         scorers=tuple(suite.scorers),
@@ -139,16 +139,18 @@ def store_metrics(
     return summary
 
 
-def _count_failures(briefs: Iterable[Brief], scorer: str, failures: Counter[str]) -> Iterator[Brief]:
-    """Yield the briefs, and count in `failures` the replies on which the scorer failed: scored as `invalid`, or not scored."""
-    for brief in briefs:
-        score = brief.scores.get(scorer)
+def _count_failures(
+    records: Iterable[CompactRecord], scorer: str, failures: Counter[str]
+) -> Iterator[CompactRecord]:
+    """Yield the records, and count in `failures` the replies on which the scorer failed: scored as `invalid`, or not scored."""
+    for record in records:
+        score = record.scores.get(scorer)
         if isinstance(score, Score):
             failures["invalid"] += score.why.startswith(SCORER_FAILED)
         elif score is not None:
             failures["failed"] += score.kind in ("scorererror", "crash")
-        failures["replies"] += not brief.failure
-        yield brief
+        failures["replies"] += not record.failure
+        yield record
 
 
 def _note_failures(card: Card, failures: Counter[str]) -> None:
@@ -169,17 +171,17 @@ def store_final_metrics(writer: Writer, suite: Suite) -> Summary:
     run, card = store.Run(writer.path), writer.card
     failures: Counter[str] = Counter()
     summary = store_metrics(
-        card, run, suite, briefs=_count_failures(run.briefs(), next(iter(suite.scorers)), failures)
+        card, run, suite, records=_count_failures(run.compact_records(), next(iter(suite.scorers)), failures)
     )
     _note_failures(card, failures)
     if suite.judged:
         from evals.scorers.judge.account import judge_card, summary_lines
 
         golds = run.gold()
-        briefs = [brief for brief in run.briefs() if brief.sample in golds]
-        options = (golds[brief.sample].options for brief in briefs)
+        records = [record for record in run.compact_records() if record.sample in golds]
+        options = (golds[record.sample].options for record in records)
         earlier = card.judge.templates if card.judge else {}
-        card.judge = judge_card((brief.scores for brief in briefs), suite.scorers, option_counts=options)
+        card.judge = judge_card((record.scores for record in records), suite.scorers, option_counts=options)
         if card.judge is not None:
             card.judge.templates = {
                 name: template_hash or earlier.get(name, "")

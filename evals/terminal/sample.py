@@ -22,7 +22,7 @@ from evals.terminal.layout import BOLD, DIM, END, wrap
 from evals.types import Failure, Prompt, Record, Reply, Sample, Score
 
 if TYPE_CHECKING:
-    from evals.records.files import Brief
+    from evals.records.files import CompactRecord
     from evals.terminal.molecules import Molecule
 
 Describer: TypeAlias = "Callable[[str], Molecule]"
@@ -114,23 +114,23 @@ def _next_match(
     run: Run, card: Card, samples: Sequence[Sample], start: tuple[str, int] | None, verdict: str
 ) -> SampleView | None:
     """Return the first sample with a verdict after `start`, in the order of the data set; no texts of other samples are read."""
-    briefs = {(brief.sample, brief.repeat): brief for brief in run.briefs()}
+    compact_records = {(record.sample, record.repeat): record for record in run.compact_records()}
     is_after_start = start is None
     for sample in samples:
         for repeat in range(card.config.repeats):
-            if is_after_start and _has_verdict(briefs.get((sample.id, repeat)), verdict):
+            if is_after_start and _has_verdict(compact_records.get((sample.id, repeat)), verdict):
                 record = _find_record(run, (sample.id, repeat))
                 return SampleView(card=card, sample=sample, repeat=repeat, record=record)
             is_after_start = is_after_start or (sample.id, repeat) == start
     return None
 
 
-def _has_verdict(brief: Brief | None, verdict: str) -> bool:
-    from evals.report.estimates import brief_verdict
+def _has_verdict(record: CompactRecord | None, verdict: str) -> bool:
+    from evals.report.estimates import record_verdict
 
-    if brief is None:
+    if record is None:
         return verdict in ("absent", NOT_RIGHT)
-    outcome = brief_verdict(brief, next(iter(brief.scores), ""))
+    outcome = record_verdict(record, next(iter(record.scores), ""))
     return outcome != "right" if verdict == NOT_RIGHT else verdict in (outcome, outcome.partition(":")[0])
 
 

@@ -89,11 +89,11 @@ def outcomes_digest(suite_runs: Iterable[SuiteRun]) -> str:
     """Return a hash of the outcomes of runs, which distinguishes runs of one name: of other models, of other nights, or continued."""
     digest = sha256()
     for run in map(baselines.hash_ids, suite_runs):
-        outcomes = {
-            scorer: sorted((point.id, point.repeat, point.verdict, point.value) for point in side.points)
-            for scorer, side in run.sides.items()
+        points_by_scorer = {
+            scorer: sorted((point.id, point.repeat, point.verdict, point.value) for point in outcomes.points)
+            for scorer, outcomes in run.outcomes_by_scorer.items()
         }
-        digest.update(msgspec.json.encode((run.identity, outcomes)))
+        digest.update(msgspec.json.encode((run.identity, points_by_scorer)))
     return digest.hexdigest()
 
 

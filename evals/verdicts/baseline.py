@@ -27,7 +27,7 @@ from evals.report.metrics import at_repeats
 from evals.suite import Suite
 from evals.types import Metric, Point
 from evals.validation import cause
-from evals.verdicts.pairs import Side
+from evals.verdicts.pairs import Outcomes
 from evals.verdicts.suite_run import SuiteRun
 
 FORMAT = 1
@@ -81,21 +81,21 @@ def hash_ids(run: SuiteRun) -> SuiteRun:
     """Replace ids and clusters with their hashes, unless they are hashed already."""
     if run.original_ids is not None:
         return run
-    hashes = {sample_id: id_hash(run.suite, sample_id) for sample_id in run.side.golds}
-    clusters = {gold.cluster for gold in run.side.golds.values()}
+    hashes = {sample_id: id_hash(run.suite, sample_id) for sample_id in run.outcomes.golds}
+    clusters = {gold.cluster for gold in run.outcomes.golds.values()}
     cluster_hashes = {cluster: hashes.get(cluster) or id_hash(run.suite, cluster) for cluster in clusters}
-    sides = {
-        scorer: side._replace(
+    outcomes_by_scorer = {
+        scorer: outcomes._replace(
             points=[
                 structs.replace(point, id=hashes[point.id], cluster=cluster_hashes[point.cluster])
-                for point in side.points
+                for point in outcomes.points
             ],
             golds={
                 hashes[sample_id]: structs.replace(gold, cluster=cluster_hashes[gold.cluster])
-                for sample_id, gold in side.golds.items()
+                for sample_id, gold in outcomes.golds.items()
             },
         )
-        for scorer, side in run.sides.items()
+        for scorer, outcomes in run.outcomes_by_scorer.items()
     }
     metrics = tuple(
         structs.replace(metric, of=metric.of.renamed(hashes))
@@ -104,7 +104,9 @@ def hash_ids(run: SuiteRun) -> SuiteRun:
         for metric in run.metrics
     )
     original_ids = {digest: sample_id for sample_id, digest in hashes.items()}
-    return structs.replace(run, sides=sides, metrics=metrics, original_ids=original_ids)
+    return structs.replace(
+        run, outcomes_by_scorer=outcomes_by_scorer, metrics=metrics, original_ids=original_ids
+    )
 
 
 def write(path: Path, suite_runs: list[SuiteRun]) -> None:
@@ -113,27 +115,27 @@ def write(path: Path, suite_runs: list[SuiteRun]) -> None:
     lines = [_encode_json(head)]
     for run in sorted(suite_runs, key=lambda run: (run.suite, run.protocol)):
         hashed = hash_ids(run)
-        for scorer in hashed.sides:
+        for scorer in hashed.outcomes_by_scorer:
             lines += _block_lines(hashed, scorer)
     path.parent.mkdir(parents=True, exist_ok=True)
     disk.replace(path, b"\n".join(lines) + b"\n")
 
 
 def _block_lines(run: SuiteRun, scorer: str) -> list[bytes]:
-    side = run.sides[scorer]
+    outcomes = run.outcomes_by_scorer[scorer]
     block = Block(
         suite=run.suite, protocol=run.protocol, scorer=scorer, data_sha256=run.data_sha256, scorers=dict(run.scorers),
-        repeats=side.repeats, samples=len(side.golds), scored=len(side.points), gated=run.gated, version=run.version,
+        repeats=outcomes.repeats, samples=len(outcomes.golds), scored=len(outcomes.points), gated=run.gated, version=run.version,
         judge=run.judge, tokens=dict(run.tokens), cost_usd=run.cost_usd, seconds=run.seconds,
-        restrictions=run.restrictions, absent_groups=side.absent_groups,
+        restrictions=run.restrictions, absent_groups=outcomes.absent_groups,
     )  # fmt: skip
     by_sample: dict[str, dict[int, Point]] = defaultdict(dict)
-    for point in side.points:
+    for point in outcomes.points:
         by_sample[point.id][point.repeat] = point
     rows = []
-    for sample_id, gold in sorted(side.golds.items()):
-        outcomes = [by_sample[sample_id].get(repeat) for repeat in range(side.repeats)]
-        rows.append(_sample_row(sample_id, gold, outcomes, gated=run.gated))
+    for sample_id, gold in sorted(outcomes.golds.items()):
+        by_repeat = [by_sample[sample_id].get(repeat) for repeat in range(outcomes.repeats)]
+        rows.append(_sample_row(sample_id, gold, by_repeat, gated=run.gated))
     return [_encode_json(block), *map(_encode_json, rows)]
 
 
@@ -199,17 +201,17 @@ _ROW_DECODER = msgspec.json.Decoder(list[Any])
 
 
 def _add_block(blocks: dict[tuple[str, str], SuiteRun], head: Head, block: Block, rows: list[bytes]) -> None:
-    side = _parse_samples(block, rows)
+    outcomes = _parse_samples(block, rows)
     key = block.suite, block.protocol
     if key in blocks:
-        sides = {**blocks[key].sides, block.scorer: side}
-        blocks[key] = structs.replace(blocks[key], sides=sides)
+        outcomes_by_scorer = {**blocks[key].outcomes_by_scorer, block.scorer: outcomes}
+        blocks[key] = structs.replace(blocks[key], outcomes_by_scorer=outcomes_by_scorer)
         return
     suite = load.recorded_suite(block.suite, block.protocol)[0]
     blocks[key] = SuiteRun(
         run=head.run, model=head.model, suite=block.suite, protocol=block.protocol,
         version=block.version, data_sha256=block.data_sha256, scorers=block.scorers,
-        metrics=at_repeats(_metrics_for_hashed_ids(suite, side.golds), block.repeats), sides={block.scorer: side},
+        metrics=at_repeats(_metrics_for_hashed_ids(suite, outcomes.golds), block.repeats), outcomes_by_scorer={block.scorer: outcomes},
         judge=block.judge if suite.judged else "", tokens=block.tokens, cost_usd=block.cost_usd,
         seconds=block.seconds, gated=block.gated, original_ids={}, restrictions=block.restrictions,
     )  # fmt: skip
@@ -222,18 +224,18 @@ def _metrics_for_hashed_ids(suite: Suite, golds: Mapping[str, Gold]) -> tuple[Me
     return corrected_metrics(suite.metrics, structs.replace(errata, items=items), golds)
 
 
-def _parse_samples(block: Block, rows: list[bytes]) -> Side:
+def _parse_samples(block: Block, rows: list[bytes]) -> Outcomes:
     golds: dict[str, Gold] = {}
     points: list[Point] = []
     for line in rows:
-        sample_id, group, outcomes, cluster, options, target = _ROW_DECODER.decode(line)
-        if len(outcomes) != block.repeats or sample_id in golds:
+        sample_id, group, by_repeat, cluster, options, target = _ROW_DECODER.decode(line)
+        if len(by_repeat) != block.repeats or sample_id in golds:
             raise ValueError(
                 f"sample {sample_id} of {block.suite} occurs twice or does not have {block.repeats} repeats"
             )
         gold_target: Target = tuple(target) if isinstance(target, list) else target
         golds[sample_id] = Gold(group, cluster or sample_id, gold_target, options)
-        for repeat, outcome in enumerate(outcomes):
+        for repeat, outcome in enumerate(by_repeat):
             if outcome is None:
                 continue
             verdict, value, answer, *parts = outcome
@@ -250,4 +252,4 @@ def _parse_samples(block: Block, rows: list[bytes]) -> Side:
                     sample_id, repeat, group, cluster or sample_id, verdict, number, answer, gold_target, options, score_parts,
                 )
             )  # fmt: skip
-    return Side(points, golds, block.repeats, absent_groups=block.absent_groups)
+    return Outcomes(points, golds, block.repeats, absent_groups=block.absent_groups)

@@ -252,13 +252,13 @@ def changed_samples(a: SuiteRun, b: SuiteRun, metric: Metric) -> list[Flip]:
     hidden_answers = {"answer_a": None, "answer_b": None} if a.gated or b.gated else {}
     return [
         structs.replace(flip, suite=b.suite, id=original_ids.get(flip.id, flip.id), **hidden_answers)
-        for flip in changed_outcomes(a.side_of(metric), b.side_of(metric), better=metric.better)
+        for flip in changed_outcomes(a.outcomes_under(metric), b.outcomes_under(metric), better=metric.better)
     ]
 
 
 def _run_cost(run: SuiteRun) -> Cost:
     return Cost(
-        run=run.run, model=run.model, suite=run.suite, coverage=run.side.coverage, tokens=dict(run.tokens), cost_usd=run.cost_usd,
+        run=run.run, model=run.model, suite=run.suite, coverage=run.outcomes.coverage, tokens=dict(run.tokens), cost_usd=run.cost_usd,
     )  # fmt: skip
 
 
@@ -308,7 +308,7 @@ def _compare_suite(
 def _cached_reduction(run: SuiteRun, metric: Metric, cache: ReducedRuns) -> ReducedRun:
     key = (id(run), metric.name)
     if key not in cache:
-        cache[key] = reduce_run(run.side_of(metric), metric)
+        cache[key] = reduce_run(run.outcomes_under(metric), metric)
     return cache[key]
 
 

@@ -94,7 +94,7 @@ class _RunValues(NamedTuple):
 
     @property
     def repeats(self) -> int:
-        return self.suite_run.side.repeats
+        return self.suite_run.outcomes.repeats
 
 
 def components(
@@ -137,12 +137,12 @@ def components(
 
 def _run_values(suite_run: SuiteRun) -> _RunValues:
     metric = suite_run.headline
-    side = merge_joint_samples(suite_run.side_of(metric), metric)
-    sample_values = reduce_samples(side, metric, side.golds)
-    variances = within_item_variances(side, metric)
+    outcomes = merge_joint_samples(suite_run.outcomes_under(metric), metric)
+    sample_values = reduce_samples(outcomes, metric, outcomes.golds)
+    variances = within_item_variances(outcomes, metric)
     within_variance = None
     if variances:
-        within_variance = sum(variances.values()) / len(variances) * side.repeats
+        within_variance = sum(variances.values()) / len(variances) * outcomes.repeats
     scored = {
         sample_id: sample.value for sample_id, sample in sample_values.items() if not isnan(sample.value)
     }
@@ -236,7 +236,7 @@ def _design_effect(base: _RunValues) -> float:
     import numpy as np
 
     metric = base.suite_run.headline
-    golds = merge_joint_samples(base.suite_run.side_of(metric), metric).golds
+    golds = merge_joint_samples(base.suite_run.outcomes_under(metric), metric).golds
     sample_ids = list(base.values)
     groups = [golds[sample_id].group for sample_id in sample_ids] if metric.pool == "macro" else None
     weights = item_weights(len(sample_ids), groups)

@@ -71,9 +71,9 @@ def adjust(
 
     metric = run.headline
     _check_controls(run, controls, metric, estimand)
-    reduced = reduce_run(run.side_of(metric), metric)
-    reduced_controls = [reduce_run(control.side_of(metric), metric) for control in controls]
-    golds = reduced_controls[0].side.golds
+    reduced = reduce_run(run.outcomes_under(metric), metric)
+    reduced_controls = [reduce_run(control.outcomes_under(metric), metric) for control in controls]
+    golds = reduced_controls[0].outcomes.golds
     population = {sample_id: i for i, sample_id in enumerate(golds)}
     columns = [_imputed_values(control.values, population) for control in reduced_controls]
     item_predictors = build_predictors(columns, [gold.group for gold in golds.values()])
@@ -186,15 +186,15 @@ def _check_controls(run: SuiteRun, controls: Sequence[SuiteRun], metric: Metric,
             )
         if control.data_sha256 != run.data_sha256 or control.scorers != run.scorers:
             raise UsageError(f"{label} uses different data or a different scorer from {run.run}")
-        if not control.side.golds.keys() >= run.side.golds.keys():
+        if not control.outcomes.golds.keys() >= run.outcomes.golds.keys():
             raise UsageError(
                 f"{label} lacks items of {run.run}: a control run must have all items of the suite"
             )
-        if control.side.golds.keys() != controls[0].side.golds.keys():
+        if control.outcomes.golds.keys() != controls[0].outcomes.golds.keys():
             raise UsageError(
                 f"{label} covers different items from control {controls[0].run}: each must have all items of the suite"
             )
-    if len(controls[0].side.golds) == len(run.side.golds):
+    if len(controls[0].outcomes.golds) == len(run.outcomes.golds):
         raise UsageError(
             f"control {controls[0].run} has no more items than {run.run}: there is nothing to adjust"
         )

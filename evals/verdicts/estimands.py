@@ -86,7 +86,7 @@ def noise_error(pairing: Pairing, *, group: str | None = None, limit: float | No
         return None
     weights = item_weights(len(rows), pairing.strata(rows, group))
     variances_a, variances_b = (
-        within_item_variances(side, pairing.metric) for side in (pairing.a, pairing.b)
+        within_item_variances(outcomes, pairing.metric) for outcomes in (pairing.a, pairing.b)
     )
     if variances_a is not None and variances_b is not None:
         sample_ids = [row.id for row in rows]

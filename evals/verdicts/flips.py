@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from evals.types import Point
-from evals.verdicts.pairs import Side
+from evals.verdicts.pairs import Outcomes
 
 
 class Flip(Struct, frozen=True, kw_only=True):
@@ -32,7 +32,7 @@ class Flip(Struct, frozen=True, kw_only=True):
     """Whether the answers are molecules, graded by how strictly they match the gold answer (score part `rung`)."""
 
 
-def changed_outcomes(a: Side, b: Side, *, better: str = "higher") -> list[Flip]:
+def changed_outcomes(a: Outcomes, b: Outcomes, *, better: str = "higher") -> list[Flip]:
     """Return the sample-repeats whose verdict changed: first those with a worse score in B, then better, then equal ones."""
     points_a = {(point.id, point.repeat): point for point in a.points}
     points_b = {(point.id, point.repeat): point for point in b.points}

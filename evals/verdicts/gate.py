@@ -275,8 +275,8 @@ def _verdict_and_reasons(
             f"the loss significantly exceeds {margin} ({formatting.format_p_with_name(p_regression)})"
         ]
     reasons = [
-        f"coverage of the {side} is {100 * share:.2f} %, below the minimum of {100 * policy.coverage:g} %"
-        for side, share in zip(("candidate", "baseline"), case.coverage, strict=True)
+        f"coverage of the {role} is {100 * share:.2f} %, below the minimum of {100 * policy.coverage:g} %"
+        for role, share in zip(("candidate", "baseline"), case.coverage, strict=True)
         if share < policy.coverage
     ]
     if not case.is_noise_known and all(pairing.rows_of(None) for pairing in case.pairings):

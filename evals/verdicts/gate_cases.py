@@ -112,7 +112,7 @@ def metric_of(entry: Entry, suite_run: SuiteRun) -> Metric:
     """Return the metric that an entry names; raises a UsageError that suggests a similar name."""
     if not entry.metric:
         return suite_run.headline
-    name = entry.metric.replace("@k", f"@{suite_run.side.repeats}")
+    name = entry.metric.replace("@k", f"@{suite_run.outcomes.repeats}")
     for metric in suite_run.metrics:
         if metric.name == name:
             return metric
@@ -153,17 +153,20 @@ def with_largest_errors_imputed(suite_run: SuiteRun, metric: Metric) -> SuiteRun
     """
     if metric.better == "higher" or metric.bounds is not None:
         return suite_run
-    side = suite_run.side_of(metric)
-    if not any(point.value is None and "error_worst" in point.parts for point in side.points):
+    outcomes = suite_run.outcomes_under(metric)
+    if not any(point.value is None and "error_worst" in point.parts for point in outcomes.points):
         return suite_run
     points = [
         structs.replace(point, value=point.parts["error_worst"])
         if point.value is None and "error_worst" in point.parts
         else point
-        for point in side.points
+        for point in outcomes.points
     ]
-    scorer = metric.scorer or next(iter(suite_run.sides))
-    return structs.replace(suite_run, sides={**suite_run.sides, scorer: side._replace(points=points)})
+    scorer = metric.scorer or next(iter(suite_run.outcomes_by_scorer))
+    return structs.replace(
+        suite_run,
+        outcomes_by_scorer={**suite_run.outcomes_by_scorer, scorer: outcomes._replace(points=points)},
+    )
 
 
 def _pooled_evidence(pairings: Sequence[Pairing], missing: Missing) -> Evidence | None:

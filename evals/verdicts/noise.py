@@ -87,7 +87,7 @@ def measure(runs: Sequence[SuiteRun], *, conditions: Conditions | None = None) -
         deviation = sqrt(discordance / 2 * _sum_of_squared_weights(pairings[0], common_ids))
     return RepeatabilityReport(
         suite=first.suite, protocol=first.protocol, data_sha256=first.data_sha256, model=first.model,
-        repeats=first.side.repeats, metric=metric.name, unit=metric.unit, runs=tuple(run.run for run in runs),
+        repeats=first.outcomes.repeats, metric=metric.name, unit=metric.unit, runs=tuple(run.run for run in runs),
         values=tuple(values), deviation=deviation, limit=LIMIT_FACTOR * deviation, discordance=discordance,
         conditions=conditions or Conditions(),
     )  # fmt: skip
@@ -101,12 +101,12 @@ def _sum_of_squared_weights(pairing: Pairing, common_ids: set[str]) -> float:
 
 
 def _headline_over(run: SuiteRun, *, sample_ids: set[str]) -> float:
-    side = merge_joint_samples(run.side_of(run.headline), run.headline)
-    kept_side = side._replace(
-        golds={sample_id: gold for sample_id, gold in side.golds.items() if sample_id in sample_ids}
+    outcomes = merge_joint_samples(run.outcomes_under(run.headline), run.headline)
+    kept = outcomes._replace(
+        golds={sample_id: gold for sample_id, gold in outcomes.golds.items() if sample_id in sample_ids}
     )
-    scorer = run.headline.scorer or next(iter(run.sides))
-    restricted_run = msgspec.structs.replace(run, sides={scorer: kept_side})
+    scorer = run.headline.scorer or next(iter(run.outcomes_by_scorer))
+    restricted_run = msgspec.structs.replace(run, outcomes_by_scorer={scorer: kept})
     value = pair(restricted_run, restricted_run, run.headline).values()[0]
     if value is None:
         raise UsageError(f"{run.suite}: no sample is scored in all runs")
@@ -149,7 +149,7 @@ def matching_reports(results: Path, suite_runs: Sequence[SuiteRun]) -> dict[Suit
     """
     by_limit = sorted(read_all(results), key=lambda report: report.limit)
     reports = {(r.suite, r.protocol, r.data_sha256, r.repeats, r.model): r for r in by_limit}
-    conditions = {run.key: (*run.key, run.data_sha256, run.side.repeats, run.model) for run in suite_runs}
+    conditions = {run.key: (*run.key, run.data_sha256, run.outcomes.repeats, run.model) for run in suite_runs}
     return {key: reports[condition] for key, condition in conditions.items() if condition in reports}
 
 

@@ -44,7 +44,7 @@ EQUAL_WITHIN = 1e-12
 """Largest difference between the values of a sample that counts as a tie."""
 
 
-class Side(NamedTuple):
+class Outcomes(NamedTuple):
     """The outcomes and gold answers of one run under one scorer."""
 
     points: Sequence[Point]
@@ -92,10 +92,10 @@ class Pair(Struct, frozen=True, gc=False):
 class Pairing:
     """Two runs of a suite, paired by the samples that both expect, under one metric."""
 
-    def __init__(self, a: Side | ReducedRun, b: Side | ReducedRun, metric: Metric) -> None:
+    def __init__(self, a: Outcomes | ReducedRun, b: Outcomes | ReducedRun, metric: Metric) -> None:
         run_a, run_b = (run if isinstance(run, ReducedRun) else reduce_run(run, metric) for run in (a, b))
         self.coverage_a, self.coverage_b = run_a.coverage, run_b.coverage
-        self.metric, self.a, self.b = _metric_after_merging(metric), run_a.side, run_b.side
+        self.metric, self.a, self.b = _metric_after_merging(metric), run_a.outcomes, run_b.outcomes
         self.sign = 1.0 if metric.better == "higher" else -1.0
         golds = self.a.golds
         self.unshared_count = len(golds.keys() ^ self.b.golds.keys())
@@ -114,7 +114,7 @@ class Pairing:
 
     @cached_property
     def is_complete(self) -> bool:
-        """Return whether no outcome is missing on either side."""
+        """Return whether no outcome is missing in either run."""
         if len(self._scored) < len(self.rows):
             return False
         return all(row.a.low == row.a.high and row.b.low == row.b.high for row in self.rows)
@@ -174,7 +174,7 @@ class Pairing:
         if self.metric.pool != "macro":
             return set()
         absent = {*self.a.absent_groups, *self.b.absent_groups}
-        expected = {gold.group for side in (self.a, self.b) for gold in side.golds.values()}
+        expected = {gold.group for outcomes in (self.a, self.b) for gold in outcomes.golds.values()}
         return expected | unmeasured_groups(self.metric, {}, absent, set())
 
     def tally(self, group: str | None = None) -> tuple[int, int, int] | None:
@@ -186,7 +186,9 @@ class Pairing:
         if self.metric.pool == "whole":
             if not self.metric.headline:
                 return None
-            values_a, values_b = (_single_sample_values(side, rows, self.metric) for side in (self.a, self.b))
+            values_a, values_b = (
+                _single_sample_values(outcomes, rows, self.metric) for outcomes in (self.a, self.b)
+            )
             values = np.array(values_b) - np.array(values_a)
             if np.isnan(values).any():
                 return None
@@ -199,10 +201,10 @@ class Pairing:
         worst, best = (self.evidence(group=group, missing=bound) for bound in ("worst", "best"))
         return worst.value if worst else None, best.value if best else None
 
-    def _metric_over(self, side: Side, rows: Iterable[Pair]) -> float | None:
+    def _metric_over(self, outcomes: Outcomes, rows: Iterable[Pair]) -> float | None:
         ids = {row.id for row in rows}
         try:
-            return self.metric.of([point for point in side.points if point.id in ids])
+            return self.metric.of([point for point in outcomes.points if point.id in ids])
         except ValueError:
             return None
 
@@ -213,7 +215,8 @@ class Pairing:
         cluster_of = {row.id: cluster_index[row.cluster] for row in rows}
         try:
             statistic_a, statistic_b = (
-                resampled_statistic(self.metric, _by_cluster(side, cluster_of)) for side in (self.a, self.b)
+                resampled_statistic(self.metric, _by_cluster(outcomes, cluster_of))
+                for outcomes in (self.a, self.b)
             )
         except ValueError:
             return None
@@ -234,32 +237,32 @@ class Pairing:
             return None
 
 
-def _single_sample_values(side: Side, rows: Sequence[Pair], metric: Metric) -> list[float]:
+def _single_sample_values(outcomes: Outcomes, rows: Sequence[Pair], metric: Metric) -> list[float]:
     """Apply a metric of whole runs to single samples; NaN if it has no value for them (e.g. ROC-AUC)."""
     by_sample: dict[str, list[Point]] = defaultdict(list)
-    for point in side.points:
+    for point in outcomes.points:
         by_sample[point.id].append(point)
     joint_metric = structs.replace(metric, pool="micro", joint=True)
     return [_value_and_count(by_sample[row.id], joint_metric)[0] for row in rows]
 
 
-def _by_cluster(side: Side, cluster_of: Mapping[str, int]) -> list[list[Point]]:
+def _by_cluster(outcomes: Outcomes, cluster_of: Mapping[str, int]) -> list[list[Point]]:
     clusters: list[list[Point]] = [[] for _ in set(cluster_of.values())]
-    for point in side.points:
+    for point in outcomes.points:
         if point.id in cluster_of:
             clusters[cluster_of[point.id]].append(point)
     return clusters
 
 
-def merge_joint_samples(side: Side, metric: Metric) -> Side:
-    """Return a side in which samples that a metric scores together (same cluster and group) are merged into one.
+def merge_joint_samples(outcomes: Outcomes, metric: Metric) -> Outcomes:
+    """Return outcomes in which samples that a metric scores together (same cluster and group) are merged into one.
 
     A merged sample is missing in a repeat if one of its members is. It is excluded if the metric has no value for it.
     """
-    if not metric.together or side.merged:
-        return side
+    if not metric.together or outcomes.merged:
+        return outcomes
     members: dict[str, list[str]] = defaultdict(list)
-    for sample_id, gold in side.golds.items():
+    for sample_id, gold in outcomes.golds.items():
         members[f"{gold.cluster}\x1f{gold.group}"].append(sample_id)
     merged_id_of = {member: merged_id for merged_id, sample_ids in members.items() for member in sample_ids}
     golds = {}
@@ -267,12 +270,12 @@ def merge_joint_samples(side: Side, metric: Metric) -> Side:
         substitutes = [
             point
             for sample_id in sample_ids
-            for point in substitute_points(sample_id, side.golds[sample_id], (0,), 0.0)
+            for point in substitute_points(sample_id, outcomes.golds[sample_id], (0,), 0.0)
         ]
         if _value_and_count(substitutes, structs.replace(metric, joint=True))[1]:
-            golds[merged_id] = side.golds[sample_ids[0]]
+            golds[merged_id] = outcomes.golds[sample_ids[0]]
     by_repeat: dict[tuple[str, int], list[Point]] = defaultdict(list)
-    for point in side.points:
+    for point in outcomes.points:
         if merged_id_of.get(point.id) in golds:
             by_repeat[merged_id_of[point.id], point.repeat].append(point)
     points = []
@@ -283,13 +286,13 @@ def merge_joint_samples(side: Side, metric: Metric) -> Side:
             points.append(
                 structs.replace(member_points[0], id=merged_id, value=value, verdict=verdict, parts={})
             )
-    return side._replace(points=points, golds=golds, merged=True)
+    return outcomes._replace(points=points, golds=golds, merged=True)
 
 
 class ReducedRun(NamedTuple):
     """A run's samples reduced to their values under a metric."""
 
-    side: Side
+    outcomes: Outcomes
     """Restricted to the samples that the metric applies to."""
     values: Mapping[str, SampleValue]
     """Without the samples that the metric excludes."""
@@ -297,24 +300,26 @@ class ReducedRun(NamedTuple):
     """Coverage over all samples of the run."""
 
 
-def reduce_run(side: Side, metric: Metric) -> ReducedRun:
+def reduce_run(outcomes: Outcomes, metric: Metric) -> ReducedRun:
     """Reduce each sample of a run to its value under a metric."""
-    merged = merge_joint_samples(side, metric)
-    merged = merged._replace(golds=measured_samples(metric, merged.golds, repeats=side.repeats))
+    merged = merge_joint_samples(outcomes, metric)
+    merged = merged._replace(golds=measured_samples(metric, merged.golds, repeats=outcomes.repeats))
     values = reduce_samples(merged, _metric_after_merging(metric), merged.golds)
-    return ReducedRun(merged, values, side.coverage)
+    return ReducedRun(merged, values, outcomes.coverage)
 
 
-def reduce_samples(side: Side, metric: Metric, sample_ids: Iterable[str]) -> dict[str, SampleValue]:
+def reduce_samples(outcomes: Outcomes, metric: Metric, sample_ids: Iterable[str]) -> dict[str, SampleValue]:
     """Reduce the given samples one by one; those that the metric excludes are left out."""
     by_sample: dict[str, list[Point]] = {sample_id: [] for sample_id in sample_ids}
-    for point in side.points:
+    for point in outcomes.points:
         if point.id in by_sample:
             by_sample[point.id].append(point)
     reductions = (
         (
             sample_id,
-            reduce_sample(sample_id, points, metric, gold=side.golds[sample_id], repeats=side.repeats),
+            reduce_sample(
+                sample_id, points, metric, gold=outcomes.golds[sample_id], repeats=outcomes.repeats
+            ),
         )
         for sample_id, points in by_sample.items()
     )

@@ -175,7 +175,7 @@ def _budgets(
     budgets = [
         budget(
             suite_components, entry.margin if drop is None else drop, change, alpha=policy.alpha,
-            estimand=policy.estimand_of(entry), usage=RunUsage(len(run.side.golds) * run.side.repeats, run.cost_usd, run.seconds),
+            estimand=policy.estimand_of(entry), usage=RunUsage(len(run.outcomes.golds) * run.outcomes.repeats, run.cost_usd, run.seconds),
         )
         for change in CHANGES
         for entry, run, suite_components in components_by_entry
@@ -270,7 +270,7 @@ def _suite_plan(
     noise_estimates = [design.noise for design in suite.designs]
     return SuitePlan(
         suite=suite.rule.label, tier=suite.rule.tier, metric=suite.case.metric.name, unit=suite.case.metric.unit,
-        n=sum(len(pairing.rows_of(None)) for pairing in suite.case.pairings), repeats=suite.baselines[0].side.repeats,
+        n=sum(len(pairing.rows_of(None)) for pairing in suite.case.pairings), repeats=suite.baselines[0].outcomes.repeats,
         margin=suite.rule.margin, discordance=sum(noise.discordance for noise in noise_estimates) / len(noise_estimates),
         source=", ".join(dict.fromkeys(noise.source for noise in noise_estimates)), error=error,
         estimand=policy.estimand_of(suite.rule),

@@ -127,11 +127,11 @@ def with_noise(
     suite_run = next((run for run in suite_runs if run.key == (score.suite, score.protocol)), None)
     if suite_run is None:
         return score
-    if (sd := within_item_sd(suite_run.side_of(suite_run.headline), suite_run.headline)) is not None:
+    if (sd := within_item_sd(suite_run.outcomes_under(suite_run.headline), suite_run.headline)) is not None:
         return structs.replace(score, noise=sd, noise_from="own repeats")
     key = (*suite_run.key, suite_run.data_sha256, suite_run.model, suite_run.headline.name)
     deviations = [
-        report.deviation * sqrt(report.repeats / suite_run.side.repeats)
+        report.deviation * sqrt(report.repeats / suite_run.outcomes.repeats)
         for report in reports
         if (report.suite, report.protocol, report.data_sha256, report.model, report.metric) == key
     ]

@@ -15,7 +15,7 @@ from math import exp
 from typing import Protocol
 
 from evals.errors import UsageError
-from evals.records.files import Brief, Gold, brief
+from evals.records.files import CompactRecord, Gold, compact
 from evals.records.store import Run
 from evals.report.estimand_names import Estimand
 from evals.report.estimates import point
@@ -27,7 +27,7 @@ from evals.verdicts.betting import Bets
 from evals.verdicts.formatting import format_interval, format_size
 from evals.verdicts.gate import GateReport, SuiteVerdict, Verdict, displayed_verdict, overall_verdict
 from evals.verdicts.gate_cases import metric_of
-from evals.verdicts.pairs import Side, reduce_sample, reduce_samples
+from evals.verdicts.pairs import Outcomes, reduce_sample, reduce_samples
 from evals.verdicts.policy import Entry, Policy
 from evals.verdicts.suite_run import SuiteRun, incomparability_reasons, normalise_suite_name
 
@@ -51,11 +51,11 @@ class SuiteTest:
             raise UsageError(f"baseline and candidate cannot be compared: {'; '.join(reasons)}")
         self.metric, self.baseline_metric = metric_of(entry, candidate), metric_of(entry, baseline)
         self.width = self._metric_width()
-        self.golds = measured_samples(self.metric, candidate.side.golds, repeats=job.repeats)
+        self.golds = measured_samples(self.metric, candidate.outcomes.golds, repeats=job.repeats)
         self.scorer = self.metric.scorer or next(iter(job.suite.scorers))
-        side = baseline.side_of(self.baseline_metric)
-        self.baseline_values = reduce_samples(side, self.baseline_metric, side.golds)
-        self.baseline_coverage = side.coverage
+        outcomes = baseline.outcomes_under(self.baseline_metric)
+        self.baseline_values = reduce_samples(outcomes, self.baseline_metric, outcomes.golds)
+        self.baseline_coverage = outcomes.coverage
         self.baseline_ids = {sample_id: sample_id for sample_id in self.golds}
         if baseline.original_ids is not None:
             self.baseline_ids = {
@@ -122,7 +122,7 @@ class SuiteTest:
             for sample_id in sample_ids
         }
 
-    def add(self, record: Brief) -> None:
+    def add(self, record: CompactRecord) -> None:
         """Add a record, and bet on the clusters, in their order, up to the first incomplete one."""
         if record.sample not in self.weights:
             return
@@ -193,8 +193,7 @@ class SequentialGate:
             raise UsageError(
                 "--until-decided cannot judge pools: remove them from the policy, or judge finished runs with `evals gate`"
             )
-        self.policy, self.jobs = policy, jobs
-        self.alpha = policy.alpha * (1 - policy.final)
+        self.policy, self.jobs, self.alpha = policy, jobs, policy.alpha * (1 - policy.final)
         self.family_size = max(1, sum(entry.tier != "advisory" for entry in policy.suite))
         job_index = {normalise_suite_name(job.suite.id): index for index, job in enumerate(jobs)}
         self.tests: dict[int, SuiteTest] = {}
@@ -223,7 +222,7 @@ class SequentialGate:
         self.notes = [BIAS_NOTE]
         """Notes for the runs' cards."""
         for test in self.tests.values():  # process the records of an earlier, interrupted run
-            for record in Run(test.job.writer.path).briefs() if test.job.done else ():
+            for record in Run(test.job.writer.path).compact_records() if test.job.done else ():
                 if (record.sample, record.repeat) in test.job.done:
                     test.add(record)
 
@@ -244,7 +243,7 @@ class SequentialGate:
 
     def record(self, job_index: int, record: Record) -> None:
         """Add a record and stop the run once the verdict is certain."""
-        self.tests[job_index].add(brief(record))
+        self.tests[job_index].add(compact(record))
         if self.runner is not None and self.is_decided and not self.is_exhausted:
             self.runner.end(f"decided: {self.verdict}")
 
@@ -338,8 +337,8 @@ class SequentialGate:
         low, high = self._difference_limits(test)
         unit, margin = test.metric.unit, format_size(test.entry.margin, test.metric.unit)
         gaps = [
-            f"; coverage of the {side} is {100 * coverage:.2f} %"
-            for side, coverage in (("candidate", test.coverage), ("baseline", test.baseline_coverage))
+            f"; coverage of the {role} is {100 * coverage:.2f} %"
+            for role, coverage in (("candidate", test.coverage), ("baseline", test.baseline_coverage))
             if coverage < self.policy.coverage
         ]
         if verdict == "cannot tell" and (alarm := self._gain_alarm(test)):
@@ -370,7 +369,7 @@ def _without_outcomes(job: Job) -> SuiteRun:
         version=job.suite.version, data_sha256=job.writer.card.config.data_sha256,
         scorers=job.suite.scorer_versions(),
         metrics=at_repeats(job.suite.metrics, job.repeats),
-        sides={name: Side([], golds, job.repeats) for name in job.suite.scorers}, gated=job.suite.gated,
+        outcomes_by_scorer={name: Outcomes([], golds, job.repeats) for name in job.suite.scorers}, gated=job.suite.gated,
         judge=(job.writer.card.config.judge or "none") if job.suite.judged else "",
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from evals.types import Metric
 from evals.verdicts.formatting import format_rule
-from evals.verdicts.pairs import Pairing, Side, reduce_run
+from evals.verdicts.pairs import Outcomes, Pairing, reduce_run
 
 
 def normalise_suite_name(suite: str) -> str:
@@ -34,7 +34,7 @@ class SuiteRun(Struct, frozen=True, kw_only=True):
     """Scorer -> rule, options and version."""
     metrics: tuple[Metric, ...]
     """With the number of repeats for `@k` in their names; exactly one is the headline."""
-    sides: Mapping[str, Side]
+    outcomes_by_scorer: Mapping[str, Outcomes]
     """Outcomes and gold answers under each scorer, in the suite's order."""
     tokens: Mapping[str, int] = {}
     cost_usd: float | None = None
@@ -65,13 +65,13 @@ class SuiteRun(Struct, frozen=True, kw_only=True):
         return self.run, self.model, self.suite, self.protocol
 
     @property
-    def side(self) -> Side:
+    def outcomes(self) -> Outcomes:
         """Return the outcomes and gold answers under the suite's first scorer."""
-        return next(iter(self.sides.values()))
+        return next(iter(self.outcomes_by_scorer.values()))
 
-    def side_of(self, metric: Metric) -> Side:
+    def outcomes_under(self, metric: Metric) -> Outcomes:
         """Return the outcomes and gold answers under a metric's scorer."""
-        return self.sides[metric.scorer] if metric.scorer else self.side
+        return self.outcomes_by_scorer[metric.scorer] if metric.scorer else self.outcomes
 
     @property
     def headline(self) -> Metric:
@@ -108,13 +108,13 @@ def _shorten_hash(digest: str) -> str:
 
 def pair(a: SuiteRun, b: SuiteRun, metric: Metric) -> Pairing:
     """Pair two runs under a metric."""
-    return Pairing(a.side_of(metric), b.side_of(metric), metric)
+    return Pairing(a.outcomes_under(metric), b.outcomes_under(metric), metric)
 
 
 def values_on_shared_samples(suite_runs: Sequence[SuiteRun]) -> list[float | None]:
     """Return the headline of each run over the samples that are scored in all of them, so that the values can be ordered."""
     metric = suite_runs[0].headline
-    reduced_runs = [reduce_run(run.side_of(metric), metric) for run in suite_runs]
+    reduced_runs = [reduce_run(run.outcomes_under(metric), metric) for run in suite_runs]
     shared = set.intersection(
         *({name for name, sample in run.values.items() if not isnan(sample.value)} for run in reduced_runs)
     )

@@ -17,7 +17,7 @@ from evals.report.estimates import points
 from evals.report.metrics import at_repeats
 from evals.run.overview import is_from_card, reproducible_metrics, suite_of
 from evals.verdicts import baseline
-from evals.verdicts.pairs import Side
+from evals.verdicts.pairs import Outcomes
 from evals.verdicts.suite_run import SuiteRun, normalise_suite_name
 
 MAX_LISTED = 6
@@ -32,19 +32,21 @@ def of_run(run: Run) -> SuiteRun:
     """
     card = run.card
     suite = suite_of(card)
-    golds, briefs = run.gold(), list(run.briefs())
+    golds, records = run.gold(), list(run.compact_records())
     repeats = card.config.repeats
-    sides = {
-        name: Side(points(briefs, golds, name), golds, repeats, absent_groups=card.absent_groups)
+    outcomes_by_scorer = {
+        name: Outcomes(points(records, golds, name), golds, repeats, absent_groups=card.absent_groups)
         for name in suite.scorers
     }
     metrics = at_repeats(suite.metrics_for(golds), repeats)
     if is_from_card(suite):
-        metrics = reproducible_metrics(card, suite, {name: side.points for name, side in sides.items()})
+        metrics = reproducible_metrics(
+            card, suite, {name: outcomes.points for name, outcomes in outcomes_by_scorer.items()}
+        )
     return SuiteRun(
         run=card.run, model=card.model, suite=card.config.suite, protocol=card.config.protocol,
         version=card.config.version, data_sha256=card.config.data_sha256, scorers=card.scorers or suite.scorer_versions(), metrics=metrics,
-        sides=sides, judge=judge_of(card) if suite.judged else "", tokens=card.tokens, cost_usd=card.cost_usd,
+        outcomes_by_scorer=outcomes_by_scorer, judge=judge_of(card) if suite.judged else "", tokens=card.tokens, cost_usd=card.cost_usd,
         seconds=card.finished - card.started if card.finished else None, gated=card.gated, restrictions=_restrictions(card),
         promise=promise.promise_status(card), promised_policy=card.promise.policy_sha256 if card.promise else "",
     )  # fmt: skip
@@ -159,14 +161,14 @@ def with_common_ids(*sides: Sequence[SuiteRun]) -> list[list[SuiteRun]]:
 def subset(run: SuiteRun, limit: int, *, seed: int) -> SuiteRun:
     """Return a run restricted to a seeded random subset of `limit` samples (not stratified, unlike `evals run --limit`)."""
     sample_ids = sorted(
-        run.side.golds, key=lambda sample_id: sha256(f"{seed}\x1f{sample_id}".encode()).digest()
+        run.outcomes.golds, key=lambda sample_id: sha256(f"{seed}\x1f{sample_id}".encode()).digest()
     )[:limit]
     selected = set(sample_ids)
-    sides = {
-        scorer: side._replace(
-            golds={sample_id: gold for sample_id, gold in side.golds.items() if sample_id in selected},
-            points=[point for point in side.points if point.id in selected],
+    outcomes_by_scorer = {
+        scorer: outcomes._replace(
+            golds={sample_id: gold for sample_id, gold in outcomes.golds.items() if sample_id in selected},
+            points=[point for point in outcomes.points if point.id in selected],
         )
-        for scorer, side in run.sides.items()
+        for scorer, outcomes in run.outcomes_by_scorer.items()
     }
-    return structs.replace(run, sides=sides)
+    return structs.replace(run, outcomes_by_scorer=outcomes_by_scorer)

@@ -102,10 +102,10 @@ def _consensus_against_gold(
 def _most_frequent_answers(run: Run) -> dict[str, tuple[str, str]]:
     """Return the most frequent (verdict, answer) among the repeats of each sample; samples with a tie are left out."""
     repeats: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
-    for brief in run.briefs():
-        score = next(iter(brief.scores.values()), None)
+    for record in run.compact_records():
+        score = next(iter(record.scores.values()), None)
         if isinstance(score, Score):
-            repeats[brief.sample][score.verdict, score.answer or ""] += 1
+            repeats[record.sample][score.verdict, score.answer or ""] += 1
     answers = {}
     for sample_id, counts in repeats.items():
         (most_frequent, count), *runner_up = counts.most_common(2)

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING
 
 from evals.report.strata import item_weights
 from evals.types import Metric
-from evals.verdicts.pairs import Side, reduce_samples
+from evals.verdicts.pairs import Outcomes, reduce_samples
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 
-def within_item_variances(side: Side, metric: Metric) -> Mapping[str, float] | None:
+def within_item_variances(outcomes: Outcomes, metric: Metric) -> Mapping[str, float] | None:
     """Return the unbiased variance of each sample's mean over repeats; None if it cannot be estimated.
 
     There is no estimate without repeats, for metrics that score repeats or samples jointly (pass@k), or for whole-run
     metrics. Samples with a single scored repeat are excluded.
     """
-    if metric.joint or metric.together or metric.pool == "whole" or side.repeats < 2:
+    if metric.joint or metric.together or metric.pool == "whole" or outcomes.repeats < 2:
         return None
     sums: dict[str, tuple[int, float, float]] = {}
-    for point in side.points:
+    for point in outcomes.points:
         try:
             value = metric.of([point])
         except ValueError:
@@ -38,14 +38,14 @@ def within_item_variances(side: Side, metric: Metric) -> Mapping[str, float] | N
     } or None
 
 
-def within_item_sd(side: Side, metric: Metric) -> float | None:
+def within_item_sd(outcomes: Outcomes, metric: Metric) -> float | None:
     """Return the standard deviation of a metric between runs of one model on the same items; None: unknown."""
-    variances = within_item_variances(side, metric)
+    variances = within_item_variances(outcomes, metric)
     if variances is None:
         return None
-    values = reduce_samples(side, metric, side.golds)
+    values = reduce_samples(outcomes, metric, outcomes.golds)
     scored = [sample_id for sample_id, value in values.items() if not isnan(value.value)]
-    groups = [side.golds[sample_id].group for sample_id in scored] if metric.pool == "macro" else None
+    groups = [outcomes.golds[sample_id].group for sample_id in scored] if metric.pool == "macro" else None
     weights = item_weights(len(scored), groups)
     return sqrt(floor_at_one_change(weighted_variance(scored, variances, weights), weights, metric))
 

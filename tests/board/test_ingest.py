@@ -18,7 +18,7 @@ from evals.board import decisions, results
 from evals.board.ingest import ingest
 from evals.board.results import EntryResult
 from evals.errors import UsageError
-from evals.records.files import Gold, brief
+from evals.records.files import Gold, compact
 from evals.records.store import Run
 from evals.report.estimates import summarize
 from evals.types import Record, Sample
@@ -121,7 +121,7 @@ def keep_right_answers(files: boards.Files) -> None:
     golds = {sample.id: Gold.of(sample) for sample in samples if sample.id in ids}
     (suite,) = load.recorded_suite("mmlu-pro", "strict")
     metrics = suite.metrics_for(golds)
-    summary = summarize(map(brief, kept), golds, metrics, scorers=tuple(suite.scorers), repeats=1)
+    summary = summarize(map(compact, kept), golds, metrics, scorers=tuple(suite.scorers), repeats=1)
     files["records.jsonl"] = msgspec.json.Encoder().encode_lines(kept)
     files["samples.jsonl"] = msgspec.json.Encoder().encode_lines([s for s in samples if s.id in ids])
     fields = msgspec.to_builtins(summary)

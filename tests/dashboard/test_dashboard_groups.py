@@ -58,7 +58,7 @@ def write_run(
     suite: Suite = suite_of(like.card)
     written_run = Run(folder)
     summary = summarize(
-        written_run.briefs(), written_run.gold(), suite.metrics, scorers=("choice",), repeats=1
+        written_run.compact_records(), written_run.gold(), suite.metrics, scorers=("choice",), repeats=1
     )
     card = structs.replace(like.card, model=model, run=model, estimates=summary.estimates, expected=len(rows))
     (folder / "card.json").write_bytes(json.dumps({}).encode())

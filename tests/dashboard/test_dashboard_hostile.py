@@ -76,7 +76,11 @@ def write_hostile_run(folder: Path, like: Card, name: str, *, shift: int) -> Non
     written_run = Run(path)
     suite = suite_of(like)
     summary = summarize(
-        written_run.briefs(), written_run.gold(), suite.metrics, scorers=tuple(suite.scorers), repeats=1
+        written_run.compact_records(),
+        written_run.gold(),
+        suite.metrics,
+        scorers=tuple(suite.scorers),
+        repeats=1,
     )
     config = structs.replace(like.config, data_sha256="e" * 64)
     model = f"{ATTACKS['image with a handler']} {ATTACKS['Markdown image']} {name}"

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from tests.support.command import evals
 from tests.support.dashboard_runs import entry, run
-from tests.support.synthetic_runs import side_of, suite_run
+from tests.support.synthetic_runs import outcomes_of, suite_run
 
 pytest.importorskip("duckdb", reason="the extra `dashboard` is not installed")
 
@@ -17,7 +17,7 @@ from evals.dashboard.tables import compare as pairs
 from evals.dashboard.tables import frames, outcomes
 from evals.records import store
 from evals.types import Metric
-from evals.verdicts.pairs import Side
+from evals.verdicts.pairs import Outcomes
 
 pytestmark = pytest.mark.slow  # writing the runs takes seconds
 
@@ -135,13 +135,15 @@ def test_error_metrics_have_counts_of_better_equal_and_worse_instead_of_quadrant
 def test_a_sample_counts_as_right_if_most_repeats_are(monkeypatch: pytest.MonkeyPatch) -> None:
     values = [[1.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 1.0], None]
     other_values = [[1.0, 0.0, 0.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
-    paired = pair_in_memory(monkeypatch, side_of(values, repeats=3), side_of(other_values, repeats=3))
+    paired = pair_in_memory(monkeypatch, outcomes_of(values, repeats=3), outcomes_of(other_values, repeats=3))
     assert paired.frame["quadrant"].tolist() == ["only A", "only B", "both right", "not in both"]
     assert paired.frame["a"].tolist() == ["2 right, 1 wrong", "2 wrong, 1 right", "right", "missing"]
     assert pairs.count_quadrants(paired)["not in both"] == 1
 
 
-def pair_in_memory(monkeypatch: pytest.MonkeyPatch, a: Side, b: Side, **changes) -> pairs.PairedSamples:
+def pair_in_memory(
+    monkeypatch: pytest.MonkeyPatch, a: Outcomes, b: Outcomes, **changes
+) -> pairs.PairedSamples:
     """Pair the samples of two runs in memory."""
     runs = {"a": suite_run("a", a, **changes), "b": suite_run("b", b, **changes)}
     monkeypatch.setattr(pairs, "_suite_run", lambda key: runs[key[0]])
@@ -151,7 +153,7 @@ def pair_in_memory(monkeypatch: pytest.MonkeyPatch, a: Side, b: Side, **changes)
 def test_samples_of_small_groups_have_larger_weights_in_a_macro_mean(monkeypatch: pytest.MonkeyPatch) -> None:
     groups = ["big", "big", "big", "small"]
     macro = (Metric(name="macro", of=mean, pool="macro", headline=True),)
-    before, after = (side_of(v, groups=groups) for v in ([1.0, 1.0, 0.0, 0.0], [0.0, 1.0, 0.0, 1.0]))
+    before, after = (outcomes_of(v, groups=groups) for v in ([1.0, 1.0, 0.0, 0.0], [0.0, 1.0, 0.0, 1.0]))
     paired = pair_in_memory(monkeypatch, before, after, metrics=macro)
     assert paired.frame["contribution"].tolist() == pytest.approx([-1 / 6, 0, 0, 1 / 2])
     assert pairs.discordant(paired)["sample"].tolist() == ["s00003", "s00000"]

@@ -15,7 +15,7 @@ from evals.data import errata
 from evals.data.errata import Errata, Erratum
 from evals.errors import DataError
 from evals.records import store
-from evals.records.files import Brief
+from evals.records.files import CompactRecord
 from evals.report.estimates import summarize
 from evals.sandbox import Pool
 from evals.scorers.scoring import Scoring
@@ -61,11 +61,11 @@ def test_an_item_without_errata_is_not_marked() -> None:
 def test_raw_and_corrected_accuracy_are_both_reported() -> None:
     suite = toy.suite(4, errata=KNOWN)
     golds = toy.gold_answers(["q000", "q001", "q002", "q003"])
-    briefs = [
-        Brief(sample=name, repeat=0, scores={"exact": score_of(name, answer)}, stop="stop")
+    records = [
+        CompactRecord(sample=name, repeat=0, scores={"exact": score_of(name, answer)}, stop="stop")
         for name, answer in (("q000", "B"), ("q001", "A"), ("q002", "A"), ("q003", "B"))
     ]
-    summary = summarize(briefs, golds, suite.metrics_for(golds), scorers=("exact",), repeats=1)
+    summary = summarize(records, golds, suite.metrics_for(golds), scorers=("exact",), repeats=1)
     overall = {e.metric: (e.value, e.n) for e in summary.estimates if not e.group}
     assert overall["accuracy"] == (0.5, 4)
     # of the two items that are not excluded, q000 is right by the corrected gold answer and q003 is wrong
@@ -75,12 +75,12 @@ def test_raw_and_corrected_accuracy_are_both_reported() -> None:
 def test_an_excluded_item_whose_call_failed_does_not_widen_the_corrected_bounds() -> None:
     suite = toy.suite(4, errata=KNOWN)
     golds = toy.gold_answers(["q000", "q001", "q003"])
-    briefs = [
-        Brief(sample=name, repeat=0, scores={"exact": score_of(name, "B")}, stop="stop")
+    records = [
+        CompactRecord(sample=name, repeat=0, scores={"exact": score_of(name, "B")}, stop="stop")
         for name in ("q000", "q003")
     ]
-    briefs.append(Brief(sample="q001", repeat=0, scores={}, failure="timeout", stop=None))
-    summary = summarize(briefs, golds, suite.metrics_for(golds), scorers=("exact",), repeats=1)
+    records.append(CompactRecord(sample="q001", repeat=0, scores={}, failure="timeout", stop=None))
+    summary = summarize(records, golds, suite.metrics_for(golds), scorers=("exact",), repeats=1)
     overall = {e.metric: (e.value, e.worst, e.best) for e in summary.estimates if not e.group}
     assert overall["accuracy"] == (0.0, 0.0, pytest.approx(1 / 3))
     assert overall["accuracy_corrected"] == (0.5, 0.5, 0.5)

@@ -32,7 +32,7 @@ from evals.verdicts.plan import plan
 from evals.verdicts.policy import Entry, Policy
 from evals.verdicts.suite_run import SuiteKey
 from evals.verdicts.within_item_noise import floor_at_one_change
-from tests.support.synthetic_runs import side, side_of, suite_run
+from tests.support.synthetic_runs import outcomes, outcomes_of, suite_run
 
 ALPHA = 0.05
 SHAPE = (0.6, 0.4)
@@ -193,10 +193,10 @@ class Setting(NamedTuple):
         if self.suite.groups:
             metrics = tuple(metric for metric in accuracy(macro=True) if metric.headline)
         if self.repeats == 1:
-            run = side_of(replies[:, 0].tolist(), groups=groups)
+            run = outcomes_of(replies[:, 0].tolist(), groups=groups)
         else:
             rows = {f"s{i:05}": row for i, row in enumerate(replies.tolist())}
-            run = side(rows, groups=groups, repeats=self.repeats)
+            run = outcomes(rows, groups=groups, repeats=self.repeats)
         return suite_run("base", run, metrics=metrics, suite=self.suite.name)
 
 

@@ -21,7 +21,7 @@ from msgspec import structs
 from evals.errors import StoreError
 from evals.records import files, store
 from evals.records.card import Card, card_fault, parse
-from evals.records.files import brief
+from evals.records.files import compact
 from evals.records.names import short_ids
 from evals.records.store import Run
 from evals.records.writer import MAX_BUFFERED_BYTES, Writer
@@ -85,10 +85,14 @@ RECORDS_OF_EVERY_KIND = [
 def test_finalizing_keeps_every_field_of_a_record(path: Path, record: Record) -> None:
     writer = toy.writer(path)
     writer.append(record)
-    before = list(Run(path).records()), list(Run(path).briefs())
+    before = list(Run(path).records()), list(Run(path).compact_records())
     writer.finalize()
     assert not (path / "records.jsonl").exists()
-    assert (list(Run(path).records()), list(Run(path).briefs())) == before == ([record], [brief(record)])
+    assert (
+        (list(Run(path).records()), list(Run(path).compact_records()))
+        == before
+        == ([record], [compact(record)])
+    )
     writer.close()
 
 
@@ -406,7 +410,7 @@ def test_a_kill_at_any_moment_loses_nothing(path: Path, moment: str) -> None:
     writer.finalize()
     writer.close()
     assert sorted(sample_ids(path)) == expected
-    assert sum(b.sample == "q007" for b in Run(path).briefs()) == 1
+    assert sum(b.sample == "q007" for b in Run(path).compact_records()) == 1
     assert not [p.name for p in path.iterdir() if p.suffix == ".jsonl" or p.name.startswith(".records")]
 
 

@@ -14,7 +14,7 @@ from evals.data import Data
 from evals.data.matbench import computed_folds
 from evals.errors import DataError
 from evals.prompts import plain_text
-from evals.records.files import Brief, Gold
+from evals.records.files import CompactRecord, Gold
 from evals.report.estimates import points
 from evals.suites import matbench
 from evals.types import Prompt, Reply, Sample
@@ -47,16 +47,16 @@ def test_every_published_score_of_every_fold_is_reproduced_to_six_decimals(
     predictions = {
         mbid: (fold, value) for fold, results in folds.items() for mbid, value in results["data"].items()
     }
-    (scorer_name, scorer), golds, briefs = next(iter(suite.scorers.items())), {}, []
+    (scorer_name, scorer), golds, records = next(iter(suite.scorers.items())), {}, []
     for sample in suite.samples(Data(suite="matbench", local=mirror)):
         fold, value = predictions.pop(sample.id)
         assert fold == sample.group
         answer = ("yes" if value else "no") if isinstance(value, bool) else repr(value)
         score: Any = scorer(sample, Prompt(), Reply(text=f"Answer: {answer}"))
         golds[sample.id] = Gold(sample.group, sample.id, sample.target, 0)
-        briefs.append(Brief(sample=sample.id, repeat=0, scores={scorer_name: score}))
+        records.append(CompactRecord(sample=sample.id, repeat=0, scores={scorer_name: score}))
     assert not predictions
-    all_points = points(briefs, golds, scorer_name)
+    all_points = points(records, golds, scorer_name)
     metric_functions = {metric.name: metric.of for metric in suite.metrics}
     for fold, results in folds.items():
         for name, published in results["scores"].items():

@@ -77,7 +77,9 @@ def write_large_run(results: Path, name: str, *, like: Entry, samples: int) -> N
         )  # fmt: skip
     run = Run(writer.path)
     suite = suite_of(card)
-    summary = summarize(run.briefs(), run.gold(), suite.metrics, scorers=tuple(suite.scorers), repeats=1)
+    summary = summarize(
+        run.compact_records(), run.gold(), suite.metrics, scorers=tuple(suite.scorers), repeats=1
+    )
     writer.card = structs.replace(
         card, estimates=summary.estimates, counts=summary.counts, coverage=1.0, status="finished"
     )

@@ -10,7 +10,7 @@ from msgspec import structs
 from evals.records.files import Gold
 from evals.report.metrics import accuracy, at_repeats
 from evals.types import Metric, Point
-from evals.verdicts.pairs import Side
+from evals.verdicts.pairs import Outcomes
 from evals.verdicts.suite_run import SuiteRun
 
 
@@ -21,14 +21,14 @@ def point(
     return Point(id_, repeat, group, cluster or id_, verdict, value, "A" if value else "B", "A", 4, {})
 
 
-def side(
+def outcomes(
     values: Mapping[str, Any],
     *,
     groups: Sequence[str] | None = None,
     clusters: Sequence[str] | None = None,
     repeats: int = 1,
-) -> Side:
-    """Return one side of a comparison; `values`: id -> value, list of values (repeats), or None (missing)."""
+) -> Outcomes:
+    """Return a run's outcomes; `values`: id -> value, list of values (repeats), or None (missing)."""
     golds, points = {}, []
     for i, (name, value) in enumerate(values.items()):
         group = groups[i] if groups else ""
@@ -37,11 +37,11 @@ def side(
         for repeat, score in enumerate(value if isinstance(value, list) else [value]):
             if score is not None:
                 points.append(point(name, score, repeat=repeat, group=group, cluster=cluster))
-    return Side(points, golds, repeats)
+    return Outcomes(points, golds, repeats)
 
 
 def suite_run(
-    run: str, run_side: Side, *, metrics: Sequence[Metric] = (), suite: str = "toy", **changes: Any
+    run: str, run_outcomes: Outcomes, *, metrics: Sequence[Metric] = (), suite: str = "toy", **changes: Any
 ) -> SuiteRun:
     default = SuiteRun(
         run=run,
@@ -51,17 +51,17 @@ def suite_run(
         version="1",
         data_sha256="0" * 64,
         scorers={"choice": "Choice@1"},
-        metrics=at_repeats(metrics or accuracy(), run_side.repeats),
-        sides={"choice": run_side},
+        metrics=at_repeats(metrics or accuracy(), run_outcomes.repeats),
+        outcomes_by_scorer={"choice": run_outcomes},
     )
     return structs.replace(default, **changes)
 
 
-def binary(right: int, n: int, **options: Any) -> Side:
-    """Return a side of `n` samples of which the first `right` are right."""
-    return side({f"s{i:05}": float(i < right) for i in range(n)}, **options)
+def binary(right: int, n: int, **options: Any) -> Outcomes:
+    """Return the outcomes of `n` samples of which the first `right` are right."""
+    return outcomes({f"s{i:05}": float(i < right) for i in range(n)}, **options)
 
 
-def side_of(values: Sequence[Any], **options: Any) -> Side:
-    """Return a side with these values, in order of the samples' ids."""
-    return side({f"s{i:05}": value for i, value in enumerate(values)}, **options)
+def outcomes_of(values: Sequence[Any], **options: Any) -> Outcomes:
+    """Return outcomes with these values, in order of the samples' ids."""
+    return outcomes({f"s{i:05}": value for i, value in enumerate(values)}, **options)

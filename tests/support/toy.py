@@ -8,7 +8,7 @@ from typing import Any
 
 from evals.prompts import ask, plain_text
 from evals.records.card import Card, Config
-from evals.records.files import Brief, Gold
+from evals.records.files import CompactRecord, Gold
 from evals.records.writer import Writer
 from evals.report.metrics import accuracy
 from evals.run import plan
@@ -167,15 +167,15 @@ def point(
     return Point(name, repeat, group, cluster or name, known_verdict, value, answer, "A", options, {})
 
 
-def brief(
+def compact_record(
     name: str, value: float | None, repeat: int = 0, *, verdict: Verdict | None = None, stop: str = "stop"
-) -> Brief:
-    """Return the brief record of a reply or, without value and verdict, of a failed call."""
+) -> CompactRecord:
+    """Return the compact record of a reply or, without value and verdict, of a failed call."""
     if value is None and verdict is None:
-        return Brief(sample=name, repeat=repeat, scores={}, failure="timeout")
+        return CompactRecord(sample=name, repeat=repeat, scores={}, failure="timeout")
     known_verdict: Verdict = verdict or ("right" if value == 1 else "wrong")
     score = Score(value=value, verdict=known_verdict)
-    return Brief(sample=name, repeat=repeat, scores={"exact": score}, stop=stop, input=10, output=5)
+    return CompactRecord(sample=name, repeat=repeat, scores={"exact": score}, stop=stop, input=10, output=5)
 
 
 MAE = Metric(

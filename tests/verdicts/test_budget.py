@@ -13,7 +13,7 @@ from evals.verdicts.budget import RunUsage, budget
 from evals.verdicts.components import components
 from evals.verdicts.plan import plan
 from evals.verdicts.policy import Entry, Policy
-from tests.support.synthetic_runs import side, side_of, suite_run
+from tests.support.synthetic_runs import outcomes, outcomes_of, suite_run
 
 ITEM_COUNT = 4000
 
@@ -24,7 +24,7 @@ def random_run(name: str, probabilities: np.ndarray, *, repeats: int = 1, seed: 
     values = {
         f"s{i:05}": (rng.random(repeats) < p).astype(float).tolist() for i, p in enumerate(probabilities)
     }
-    return suite_run(name, side(values, repeats=repeats), metrics=repeat_metrics(), **changes)
+    return suite_run(name, outcomes(values, repeats=repeats), metrics=repeat_metrics(), **changes)
 
 
 def random_probabilities(seed: int = 0) -> np.ndarray:
@@ -66,7 +66,7 @@ def test_the_variance_of_true_differences_is_estimated_from_another_models_run()
 
 
 def test_the_assumed_discordance_between_models_is_in_the_range_of_recordings():
-    estimated = components(suite_run("a", side_of([float(i % 2) for i in range(ITEM_COUNT)])))
+    estimated = components(suite_run("a", outcomes_of([float(i % 2) for i in range(ITEM_COUNT)])))
     assert estimated.models.source == "assumed"
     assert 0.32 <= estimated.discordance_of_models <= 0.44
 
@@ -90,10 +90,10 @@ def test_variance_of_wording_and_judge_excludes_that_of_items_and_replies():
 
 def test_clusters_of_four_equal_items_have_a_design_effect_of_four():
     values = (np.random.default_rng(0).random(ITEM_COUNT) < 0.5).astype(float)
-    independent = suite_run("a", side_of(values.tolist()))
+    independent = suite_run("a", outcomes_of(values.tolist()))
     clustered = suite_run(
         "a",
-        side_of(
+        outcomes_of(
             np.repeat(values[: ITEM_COUNT // 4], 4).tolist(),
             clusters=[f"c{i // 4}" for i in range(ITEM_COUNT)],
         ),
@@ -142,7 +142,7 @@ def test_a_budget_has_a_power_of_80_percent(change):
 
 
 def test_a_budget_uses_all_items_before_repeats_and_is_none_if_both_together_lack_power():
-    estimated = components(suite_run("a", side_of([float(i % 3 > 0) for i in range(200)])))
+    estimated = components(suite_run("a", outcomes_of([float(i % 3 > 0) for i in range(200)])))
     usage = RunUsage(200, None, None)
     rows = [
         budget(estimated, 0.05, change, alpha=0.05, estimand=estimand, usage=usage)
@@ -165,7 +165,7 @@ def test_a_budget_uses_all_items_before_repeats_and_is_none_if_both_together_lac
 def test_a_plan_orders_budgets_by_cost():
     def run_with_cost(name: str, n: int, cost: float):
         values = (np.random.default_rng(1).random(n) < 0.6).astype(float).tolist()
-        return structs.replace(suite_run("base", side_of(values), suite=name), cost_usd=cost)
+        return structs.replace(suite_run("base", outcomes_of(values), suite=name), cost_usd=cost)
 
     policy = Policy(suite=(Entry(name="expensive", margin=0.1), Entry(name="cheap", margin=0.1)))
     planned = plan(

@@ -15,11 +15,11 @@ from evals.verdicts.compare import compare
 from evals.verdicts.comparison_text import sentences
 from evals.verdicts.flips import changed_outcomes, count_verdict_changes
 from evals.verdicts.formatting import format_p
-from evals.verdicts.pairs import Pairing, Side
+from evals.verdicts.pairs import Outcomes, Pairing
 from evals.verdicts.suite_run import incomparability_reasons, values_on_shared_samples
 from tests.support.cpu_time import assert_cpu_time
 from tests.support.lazy import lazy
-from tests.support.synthetic_runs import binary, point, side, side_of, suite_run
+from tests.support.synthetic_runs import binary, outcomes, outcomes_of, point, suite_run
 
 contingency_tables = lazy("statsmodels.stats.contingency_tables")
 
@@ -32,8 +32,8 @@ MAE = Metric(name="mae", of=mean_value, better="lower", bounds=None, unit="eV", 
 
 
 def test_wins_losses_and_mcnemars_p_value_of_paired_samples():
-    a = side({"1": 1.0, "2": 1.0, "3": 0.0, "4": 0.0, "5": 1.0})
-    b = side({"5": 0.0, "4": 1.0, "3": 1.0, "2": 1.0, "1": 1.0})
+    a = outcomes({"1": 1.0, "2": 1.0, "3": 0.0, "4": 0.0, "5": 1.0})
+    b = outcomes({"5": 0.0, "4": 1.0, "3": 1.0, "2": 1.0, "1": 1.0})
     (row, *_) = compare([[suite_run("a", a)], [suite_run("b", b)]]).pairs
     assert (row.wins, row.losses, row.ties, row.n) == (2, 1, 2, 5)
     assert row.difference == pytest.approx(0.2)
@@ -46,28 +46,28 @@ def test_wins_losses_and_mcnemars_p_value_of_paired_samples():
 
 
 def test_repeats_are_averaged_before_pairing():
-    a = side({"1": [1.0, 0.0], "2": [0.0, 0.0]}, repeats=2)
-    b = side({"1": [1.0, 1.0, 1.0, 0.0], "2": [1.0, 0.0, 0.0, 0.0]}, repeats=4)
+    a = outcomes({"1": [1.0, 0.0], "2": [0.0, 0.0]}, repeats=2)
+    b = outcomes({"1": [1.0, 1.0, 1.0, 0.0], "2": [1.0, 0.0, 0.0, 0.0]}, repeats=4)
     pairing = Pairing(a, b, MICRO)
     assert pairing.differences(pairing.rows).tolist() == [0.25, 0.25]
     assert pairing.evidence().test == "Gaffke"
 
 
 def test_runs_with_different_repeats_are_compared_only_on_the_metrics_of_both():
-    a = suite_run("a", side({"1": [1.0, 0.0], "2": [0.0, 0.0]}, repeats=2), metrics=repeat_metrics())
-    b = suite_run("b", side({"1": [1.0] * 4, "2": [0.0] * 4}, repeats=4), metrics=repeat_metrics())
+    a = suite_run("a", outcomes({"1": [1.0, 0.0], "2": [0.0, 0.0]}, repeats=2), metrics=repeat_metrics())
+    b = suite_run("b", outcomes({"1": [1.0] * 4, "2": [0.0] * 4}, repeats=4), metrics=repeat_metrics())
     comparison = compare([[a], [b]])
     assert [row.metric for row in comparison.pairs] == ["avg@2", "pass@2"]
     assert any("avg@2 of A is compared with avg@4 of B" in note for note in comparison.notes)
 
 
 def test_a_mean_over_groups_needs_a_pair_in_every_group():
-    complete = side_of([1.0, 0.0, 1.0, 0.0], groups=["x", "x", "y", "z"])
-    partial = side({"s00000": 1.0, "s00002": 0.0}, groups=["x", "y"])
+    complete = outcomes_of([1.0, 0.0, 1.0, 0.0], groups=["x", "x", "y", "z"])
+    partial = outcomes({"s00000": 1.0, "s00002": 0.0}, groups=["x", "y"])
     for incomplete in (
         partial,
         partial._replace(absent_groups=("z",)),
-        side({"s00000": 1.0, "s00002": 0.0, "s00003": None}, groups=["x", "y", "z"]),
+        outcomes({"s00000": 1.0, "s00002": 0.0, "s00003": None}, groups=["x", "y", "z"]),
     ):
         pairing = Pairing(complete, incomplete, MACRO)
         assert pairing.evidence() is None
@@ -79,14 +79,14 @@ def test_a_mean_over_groups_needs_a_pair_in_every_group():
 
 def test_hashing_ids_for_a_baseline_file_keeps_the_groups_that_a_subset_lacks():
     runs = [
-        hash_ids(suite_run(name, side_of([1.0, 0.0], groups=["x", "y"])._replace(absent_groups=("z",))))
+        hash_ids(suite_run(name, outcomes_of([1.0, 0.0], groups=["x", "y"])._replace(absent_groups=("z",))))
         for name in "ab"
     ]
-    assert Pairing(runs[0].side, runs[1].side, MACRO).evidence() is None
+    assert Pairing(runs[0].outcomes, runs[1].outcomes, MACRO).evidence() is None
 
 
 def test_a_baseline_file_states_that_its_run_covers_a_subset_and_which_groups_it_lacks(tmp_path):
-    subset = side_of([1.0, 0.0], groups=["x", "y"])._replace(absent_groups=("z",))
+    subset = outcomes_of([1.0, 0.0], groups=["x", "y"])._replace(absent_groups=("z",))
     run = suite_run("a", subset, suite="mmlu-pro", restrictions=("a subset of 2 items",))
     write(tmp_path / "base.jsonl", [run])
     runs = read(tmp_path / "base.jsonl")
@@ -97,8 +97,8 @@ def test_a_baseline_file_states_that_its_run_covers_a_subset_and_which_groups_it
 
 
 def test_macro_is_the_mean_of_group_means():
-    a = side({"1": 1.0, "2": 0.0, "3": 0.0, "4": 0.0}, groups=list("xxxy"))
-    b = side({"1": 1.0, "2": 1.0, "3": 0.0, "4": 1.0}, groups=list("xxxy"))
+    a = outcomes({"1": 1.0, "2": 0.0, "3": 0.0, "4": 0.0}, groups=list("xxxy"))
+    b = outcomes({"1": 1.0, "2": 1.0, "3": 0.0, "4": 1.0}, groups=list("xxxy"))
     pairing = Pairing(a, b, MACRO)
     assert pairing.evidence().value == pytest.approx((1 / 3 + 1) / 2)
     assert pairing.values() == pytest.approx((1 / 6, 5 / 6))
@@ -110,15 +110,17 @@ def test_clusters_widen_the_interval():
     values = {f"{i}": float(v) for i, v in enumerate(np.repeat(rng.integers(0, 2, 20), 5))}
     zeros = dict.fromkeys(values, 0.0)
     clusters = [f"c{i // 5}" for i in range(100)]
-    unclustered = Pairing(side(zeros), side(values), MICRO).evidence().interval(0.95)
-    clustered = Pairing(side(zeros, clusters=clusters), side(values, clusters=clusters), MICRO).evidence()
+    unclustered = Pairing(outcomes(zeros), outcomes(values), MICRO).evidence().interval(0.95)
+    clustered = Pairing(
+        outcomes(zeros, clusters=clusters), outcomes(values, clusters=clusters), MICRO
+    ).evidence()
     assert clustered.test == "Gaffke, clustered"
     low, high = clustered.interval(0.95)
     assert high - low > 1.8 * (unclustered[1] - unclustered[0])
 
 
 def test_if_lower_is_better_a_decrease_is_a_win_but_differences_keep_their_sign():
-    a, b = side({"1": 2.0, "2": 3.0, "3": 1.0}), side({"1": 1.0, "2": 1.5, "3": 4.0})
+    a, b = outcomes({"1": 2.0, "2": 3.0, "3": 1.0}), outcomes({"1": 1.0, "2": 1.5, "3": 4.0})
     (row, *_) = compare([[suite_run("a", a, metrics=(MAE,))], [suite_run("b", b, metrics=(MAE,))]]).pairs
     assert row.difference == pytest.approx(1 / 6)
     assert (row.wins, row.losses) == (2, 1)
@@ -136,9 +138,12 @@ def test_metrics_of_whole_runs_are_bootstrapped_jointly():
     a = rng.normal(0, 1, 80)
     b = a + rng.normal(0, 0.05, 80)
     metric = Metric(name="rmse", of=rmse, pool="whole", better="lower", bounds=None, headline=True)
-    sides = [side({str(i): float(v) for i, v in enumerate(values)}) for values in (a, b)]
+    both_outcomes = [outcomes({str(i): float(v) for i, v in enumerate(values)}) for values in (a, b)]
     (row, *_) = compare(
-        [[suite_run(name, run_side, metrics=(metric,))] for name, run_side in zip("ab", sides, strict=True)]
+        [
+            [suite_run(name, run_outcomes, metrics=(metric,))]
+            for name, run_outcomes in zip("ab", both_outcomes, strict=True)
+        ]
     ).pairs
     assert row.test == "paired bootstrap"
     assert row.high - row.low < 0.05  # unpaired, it would be about 0.3
@@ -149,8 +154,8 @@ def test_metrics_of_whole_runs_are_bootstrapped_jointly():
 
 
 def test_missing_outcomes_of_both_runs_count_in_the_bounds_of_the_difference():
-    a = side({"1": 1.0, "2": 1.0, "3": None, "4": 0.0})
-    b = side({"1": 1.0, "2": None, "3": 1.0, "4": None})
+    a = outcomes({"1": 1.0, "2": 1.0, "3": None, "4": 0.0})
+    b = outcomes({"1": 1.0, "2": None, "3": 1.0, "4": None})
     (row, *_) = compare([[suite_run("a", a)], [suite_run("b", b)]]).pairs
     # both scored: 1; missing in B: 2 and 4; missing in A: 3
     assert (row.n, row.difference) == (1, 0.0)
@@ -160,8 +165,8 @@ def test_missing_outcomes_of_both_runs_count_in_the_bounds_of_the_difference():
 
 
 def test_a_missing_repeat_changes_only_the_bounds_of_its_sample():
-    a = side({"1": [1.0, 1.0], "2": [0.0, 0.0]}, repeats=2)
-    b = side({"1": [1.0, None], "2": [0.0, 0.0]}, repeats=2)
+    a = outcomes({"1": [1.0, 1.0], "2": [0.0, 0.0]}, repeats=2)
+    b = outcomes({"1": [1.0, None], "2": [0.0, 0.0]}, repeats=2)
     pairing = Pairing(a, b, MICRO)
     assert pairing.evidence().value == 0
     assert pairing.bounds() == (-0.25, 0.0)
@@ -169,19 +174,19 @@ def test_a_missing_repeat_changes_only_the_bounds_of_its_sample():
 
 def test_missing_repeats_count_in_the_bounds_of_pass_at_k():
     metric = next(m for m in at_repeats(repeat_metrics(), 2) if m.name == "pass@2")
-    a = side({"1": [0.0, 0.0], "2": [1.0, 0.0]}, repeats=2)
-    b = side({"1": [0.0, None], "2": [1.0, None]}, repeats=2)
+    a = outcomes({"1": [0.0, 0.0], "2": [1.0, 0.0]}, repeats=2)
+    b = outcomes({"1": [0.0, None], "2": [1.0, None]}, repeats=2)
     assert Pairing(a, b, metric).bounds() == (0.0, 0.5)
 
 
 def test_metrics_without_bounds_have_no_worst_case():
-    a, b = side({"1": 2.0, "2": 3.0, "3": 1.0}), side({"1": 1.0, "2": None, "3": 4.0})
+    a, b = outcomes({"1": 2.0, "2": 3.0, "3": 1.0}), outcomes({"1": 1.0, "2": None, "3": 4.0})
     assert Pairing(a, b, MAE).bounds() == (None, None)
     assert Pairing(a, a, MAE).bounds() == (0.0, 0.0)
 
 
 def test_without_paired_samples_the_difference_is_none_and_not_zero():
-    a, b = side({"1": 1.0, "2": None}), side({"1": None, "2": 1.0})
+    a, b = outcomes({"1": 1.0, "2": None}), outcomes({"1": None, "2": 1.0})
     (row, *_) = compare([[suite_run("a", a)], [suite_run("b", b)]]).pairs
     assert (row.n, row.difference, row.p, row.low) == (0, None, None, None)
 
@@ -240,7 +245,10 @@ def test_a_suite_run_under_several_protocols_is_compared_under_the_first_that_bo
 
 
 def test_changed_samples_are_listed_with_both_verdicts_worse_ones_first():
-    a, b = side({"1": 1.0, "2": 0.0, "3": 1.0, "4": 1.0}), side({"1": 1.0, "2": 1.0, "3": 0.0, "4": None})
+    a, b = (
+        outcomes({"1": 1.0, "2": 0.0, "3": 1.0, "4": 1.0}),
+        outcomes({"1": 1.0, "2": 1.0, "3": 0.0, "4": None}),
+    )
     b.points[2] = point("3", 0.0, verdict="unanswered")
     flips = changed_outcomes(a, b)
     assert [(f.id, f.a, f.b, f.worse) for f in flips] == [
@@ -283,7 +291,7 @@ def test_fourteen_groups_without_a_true_difference_give_no_discovery():
     names = [f"s{i}" for i in range(1400)]
     groups = [f"g{i % 14}" for i in range(1400)]
     a, b = (
-        side({n: float(v) for n, v in zip(names, rng.integers(0, 2, 1400), strict=True)}, groups=groups)
+        outcomes({n: float(v) for n, v in zip(names, rng.integers(0, 2, 1400), strict=True)}, groups=groups)
         for _ in "ab"
     )
     comparison = compare([[suite_run("a", a)], [suite_run("b", b)]])
@@ -318,9 +326,9 @@ def test_runs_of_several_models_with_one_id_are_told_apart_also_in_their_ranks()
 def test_ranked_values_are_those_on_the_samples_scored_in_all_runs_whatever_their_order():
     numbers = range(100)
     runs = {
-        "a": side_of([float(i < 60) for i in numbers]),
-        "b": side_of([float(i < 58) if i < 60 else None for i in numbers]),
-        "c": side_of([float(i < 50) for i in numbers]),
+        "a": outcomes_of([float(i < 60) for i in numbers]),
+        "b": outcomes_of([float(i < 58) if i < 60 else None for i in numbers]),
+        "c": outcomes_of([float(i < 50) for i in numbers]),
     }
     for order in permutations(runs):
         ranks = compare([[suite_run(name, runs[name])] for name in order]).ranks
@@ -336,16 +344,18 @@ def test_ranked_values_of_macro_means_and_of_metrics_of_whole_runs_are_defined_o
         return float(np.sqrt(np.mean([point.value**2 for point in points])))
 
     groups = list("xxyz")
-    partial = side_of([1.0, None, 0.0, 1.0], groups=groups)
-    macro = [suite_run(name, side_of([1.0, 0.0, 1.0, 0.0], groups=groups), metrics=[MACRO]) for name in "ab"]
+    partial = outcomes_of([1.0, None, 0.0, 1.0], groups=groups)
+    macro = [
+        suite_run(name, outcomes_of([1.0, 0.0, 1.0, 0.0], groups=groups), metrics=[MACRO]) for name in "ab"
+    ]
     assert values_on_shared_samples([*macro, suite_run("c", partial, metrics=[MACRO])]) == pytest.approx(
         [2 / 3, 2 / 3, 2 / 3]
     )
-    without_z = side_of([1.0, 0.0, 1.0, None], groups=groups)
+    without_z = outcomes_of([1.0, 0.0, 1.0, None], groups=groups)
     assert values_on_shared_samples([*macro, suite_run("c", without_z, metrics=[MACRO])]) == [None] * 3
     whole = structs.replace(MAE, of=rmse, pool="whole")
-    errors = [suite_run("a", side_of([3.0, 4.0, 9.0]), metrics=[whole])]
-    errors.append(suite_run("b", side_of([0.0, 1.0, None]), metrics=[whole]))
+    errors = [suite_run("a", outcomes_of([3.0, 4.0, 9.0]), metrics=[whole])]
+    errors.append(suite_run("b", outcomes_of([0.0, 1.0, None]), metrics=[whole]))
     assert values_on_shared_samples(errors) == pytest.approx([np.sqrt(12.5), np.sqrt(0.5)])
 
 
@@ -369,11 +379,11 @@ def test_twelve_thousand_samples_are_compared_in_one_and_a_half_seconds():
     rng = np.random.default_rng(1)
     groups = [f"g{i % 14}" for i in range(12_032)]
     truth = rng.random(12_032) < 0.5
-    sides = [
-        side({str(i): float(v) for i, v in enumerate(truth ^ (rng.random(12_032) < 0.06))}, groups=groups)
+    both_outcomes = [
+        outcomes({str(i): float(v) for i, v in enumerate(truth ^ (rng.random(12_032) < 0.06))}, groups=groups)
         for _ in "ab"
     ]
-    runs = [[suite_run(name, run_side)] for name, run_side in zip("ab", sides, strict=True)]
+    runs = [[suite_run(name, run_outcomes)] for name, run_outcomes in zip("ab", both_outcomes, strict=True)]
     comparison = assert_cpu_time(1.5, lambda: compare(runs))
     row = comparison.pairs[0]
     assert row.p == pytest.approx(
@@ -382,14 +392,14 @@ def test_twelve_thousand_samples_are_compared_in_one_and_a_half_seconds():
 
 
 def test_more_than_two_runs_are_compared_on_headlines_only_unless_detail_is_requested():
-    runs = [[suite_run(name, side({"1": 1.0, "2": 0.0}, groups=["x", "y"]))] for name in "abc"]
+    runs = [[suite_run(name, outcomes({"1": 1.0, "2": 0.0}, groups=["x", "y"]))] for name in "abc"]
     assert {(row.metric, row.group) for row in compare(runs).pairs} == {("accuracy", "")}
     assert {row.group for row in compare(runs, detail=True).pairs} == {"", "x", "y"}
 
 
 def test_notes_name_few_clusters_and_restrictions():
     scores = {str(n): [1.0, float(n % 3 == 0)] for n in range(12)}
-    a = suite_run("a", side(scores, repeats=2, clusters=[str(n % 4) for n in range(12)]))
+    a = suite_run("a", outcomes(scores, repeats=2, clusters=[str(n % 4) for n in range(12)]))
     b = structs.replace(a, run="b", restrictions=("a subset of 12 items",))
     comparison = compare([[a], [b]])
     row = comparison.pairs[0]
@@ -403,8 +413,10 @@ def test_notes_name_few_clusters_and_restrictions():
 
 
 def test_the_interval_beside_an_adjusted_p_value_is_adjusted_too():
-    a = [suite_run("a", side({str(n): 0.0 for n in range(40)}), suite=name) for name in ("s", "t")]
-    b = [suite_run("b", side({str(n): float(n < 5) for n in range(40)}), suite=name) for name in ("s", "t")]
+    a = [suite_run("a", outcomes({str(n): 0.0 for n in range(40)}), suite=name) for name in ("s", "t")]
+    b = [
+        suite_run("b", outcomes({str(n): float(n < 5) for n in range(40)}), suite=name) for name in ("s", "t")
+    ]
     row = compare([a, b]).pairs[0]
     assert row.adjusted_interval == (row.low_adjusted, row.high_adjusted) != (row.low, row.high)
 
@@ -415,6 +427,6 @@ def test_changed_molecules_are_listed_with_their_formulas():
 
     right = structs.replace(point("m", 1.0), answer="CCO", parts={"rung": 4.0})
     wrong = structs.replace(point("m", 0.0), answer="CC", parts={"rung": 1.0})
-    golds = side({"m": 1.0}).golds
-    flips = changed_outcomes(Side([right], golds, 1), Side([wrong], golds, 1))
+    golds = outcomes({"m": 1.0}).golds
+    flips = changed_outcomes(Outcomes([right], golds, 1), Outcomes([wrong], golds, 1))
     assert flip_lines(flips, 5, "samples") == [" m: right → wrong (CCO = C2H6O → CC = C2H6)"]

@@ -7,7 +7,7 @@ from msgspec import structs
 from evals.verdicts.compare import compare
 from evals.verdicts.comparison_text import changed_prediction_lines, discordant_samples, sentences
 from evals.verdicts.formatting import format_rule
-from tests.support.synthetic_runs import binary, side_of, suite_run
+from tests.support.synthetic_runs import binary, outcomes_of, suite_run
 
 
 def summary(*pairs: tuple[str, int, int]) -> str:
@@ -61,10 +61,12 @@ def test_if_lower_is_better_a_lower_value_is_called_better() -> None:
         headline=True,
     )
     low, high = (
-        side_of([0.1 + i % 3 / 100 for i in range(60)]),
-        side_of([0.5 + i % 5 / 100 for i in range(60)]),
+        outcomes_of([0.1 + i % 3 / 100 for i in range(60)]),
+        outcomes_of([0.5 + i % 5 / 100 for i in range(60)]),
     )
-    a, b = (suite_run(name, run_side, metrics=(metric,)) for name, run_side in (("a", high), ("b", low)))
+    a, b = (
+        suite_run(name, run_outcomes, metrics=(metric,)) for name, run_outcomes in (("a", high), ("b", low))
+    )
     (line,) = sentences(compare([[a], [b]]))
     assert "B (model-b) is 0.4" in line
     assert "eV better on toy" in line
@@ -80,9 +82,9 @@ def test_three_runs_are_summarised_by_the_best_and_those_that_differ_from_it() -
 
 
 def test_changes_of_the_score_are_counted_separately_from_other_changes_of_the_verdict() -> None:
-    from tests.support.synthetic_runs import point, side
+    from tests.support.synthetic_runs import outcomes, point
 
-    a, b = side({f"s{i}": 0.0 for i in range(12)}), side({f"s{i}": 0.0 for i in range(12)})
+    a, b = outcomes({f"s{i}": 0.0 for i in range(12)}), outcomes({f"s{i}": 0.0 for i in range(12)})
     b.points[3] = point("s3", 0.0, verdict="unanswered")
     a.points[10] = point("s10", 1.0)
     a.points[9] = point("s9", 1.0)

@@ -17,7 +17,7 @@ from evals.verdicts.suite_run import SuiteRun
 from tests.performance.control import measure, read_recordings
 from tests.support.command import evals
 from tests.support.error_messages import raises
-from tests.support.synthetic_runs import side, suite_run
+from tests.support.synthetic_runs import outcomes, suite_run
 
 ITEMS = 400
 
@@ -33,8 +33,8 @@ def random_runs(seed: int, *, cluster: int = 1) -> tuple[SuiteRun, SuiteRun, flo
     clusters = [f"c{i // cluster}" for i in range(ITEMS)]
     chosen = rng.choice(ITEMS // cluster, 100 // cluster, replace=False)
     selected = [i for i in range(ITEMS) if i // cluster in set(chosen.tolist())]
-    subset = side({ids[i]: model_scores[i] for i in selected}, clusters=[clusters[i] for i in selected])
-    whole = side(dict(zip(ids, control_scores, strict=True)), clusters=clusters)
+    subset = outcomes({ids[i]: model_scores[i] for i in selected}, clusters=[clusters[i] for i in selected])
+    whole = outcomes(dict(zip(ids, control_scores, strict=True)), clusters=clusters)
     return suite_run("subset", subset), suite_run("whole", whole), float(model_scores.mean())
 
 
@@ -67,10 +67,10 @@ def test_unsuitable_subsets_and_controls_are_refused() -> None:
     for run, control in (
         (whole, whole),
         (subset, subset),
-        (subset, suite_run("other", whole.side, suite="aime")),
-        (subset, suite_run("other", whole.side, data_sha256="1" * 64)),
-        (subset, suite_run("other", side({"z": 1.0}))),
-        (suite_run("few", side({f"s{i:03}": 1.0 for i in range(20)})), whole),
+        (subset, suite_run("other", whole.outcomes, suite="aime")),
+        (subset, suite_run("other", whole.outcomes, data_sha256="1" * 64)),
+        (subset, suite_run("other", outcomes({"z": 1.0}))),
+        (suite_run("few", outcomes({f"s{i:03}": 1.0 for i in range(20)})), whole),
     ):
         with raises(UsageError):
             adjust(run, [control])
@@ -88,9 +88,9 @@ def test_failed_calls_and_items_that_the_metric_leaves_out_are_in_neither_score(
     rng = np.random.default_rng(5)
     values = {f"s{i:03}": float(rng.random() < 0.6) for i in range(ITEMS)}
     groups = ["left out" if i % 4 == 0 else "kept" for i in range(ITEMS)]
-    whole = suite_run("whole", side(values, groups=groups), metrics=[metric])
+    whole = suite_run("whole", outcomes(values, groups=groups), metrics=[metric])
     subset_values = dict(list(values.items())[:120]) | {"s003": None}
-    subset = suite_run("subset", side(subset_values, groups=groups), metrics=[metric])
+    subset = suite_run("subset", outcomes(subset_values, groups=groups), metrics=[metric])
     adjustment = adjust(subset, [whole])
     assert (adjustment.n, adjustment.population) == (89, 300)
     truth = np.mean([value for value, group in zip(values.values(), groups, strict=True) if group == "kept"])

@@ -16,7 +16,7 @@ from evals.verdicts.plan import plan
 from evals.verdicts.policy import parse
 from tests.support.error_messages import raises
 from tests.support.sizes import size
-from tests.support.synthetic_runs import binary, side_of, suite_run
+from tests.support.synthetic_runs import binary, outcomes_of, suite_run
 
 AVG: Metric = repeat_metrics()[0]
 
@@ -26,8 +26,8 @@ def policy(estimand: str, margin: float = 0.05):
 
 
 def random_side(rng: np.random.Generator, probabilities: np.ndarray, repeats: int):
-    """Return a side with random replies to items with these probabilities of a right answer."""
-    return side_of(
+    """Return the outcomes of random replies to items with these probabilities of a right answer."""
+    return outcomes_of(
         [rng.binomial(1, p, repeats).astype(float).tolist() for p in probabilities], repeats=repeats
     )
 
@@ -78,8 +78,8 @@ def test_under_these_items_a_comparison_of_single_replies_has_no_interval():
 
 
 def test_the_noise_of_repeats_that_all_agree_is_not_zero():
-    run_side = side_of([[1.0, 1.0]] * 10 + [[0.0, 0.0]] * 10, repeats=2)
-    assert noise_error(Pairing(run_side, run_side, AVG)) > 0
+    run_outcomes = outcomes_of([[1.0, 1.0]] * 10 + [[0.0, 0.0]] * 10, repeats=2)
+    assert noise_error(Pairing(run_outcomes, run_outcomes, AVG)) > 0
 
 
 @pytest.mark.parametrize(("items", "repeats"), [(30, 4), (30, 16), (198, 4)])

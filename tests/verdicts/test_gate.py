@@ -15,7 +15,7 @@ from evals.verdicts.gate import EXIT_STATUS, gate
 from evals.verdicts.policy import parse, read
 from tests.support.error_messages import raises
 from tests.support.paths import ROOT
-from tests.support.synthetic_runs import binary, side, side_of, suite_run
+from tests.support.synthetic_runs import binary, outcomes, outcomes_of, suite_run
 
 MAE = Metric(name="mae", of=mean_value, better="lower", bounds=None, unit="eV", headline=True)
 
@@ -29,11 +29,11 @@ def policy(*entries: str, **settings: float):
 TOY = 'name = "toy"\nmargin = 0.05'
 
 
-def gate_report(baseline_side, candidate_side, *, entry=TOY, metrics=(), limits=None, **settings):
+def gate_report(baseline_outcomes, candidate_outcomes, *, entry=TOY, metrics=(), limits=None, **settings):
     """Return the gate's report on a baseline and a candidate with these outcomes, under a policy with one suite."""
     baseline, candidate = (
-        suite_run("base", baseline_side, metrics=metrics),
-        suite_run("cand", candidate_side, metrics=metrics),
+        suite_run("base", baseline_outcomes, metrics=metrics),
+        suite_run("cand", candidate_outcomes, metrics=metrics),
     )
     return gate([candidate], [baseline], policy(entry, **settings), limits=limits)
 
@@ -57,7 +57,7 @@ def test_a_large_loss_is_a_regression():
 
 
 def test_a_small_suite_is_inconclusive():
-    report = gate_report(binary(18, 30), side_of([1.0] * 16 + [0.0] * 12 + [1.0] * 2))
+    report = gate_report(binary(18, 30), outcomes_of([1.0] * 16 + [0.0] * 12 + [1.0] * 2))
     assert report.verdict == "cannot tell"
     assert EXIT_STATUS[report.verdict] == 3
     assert "cannot be excluded" in report.suites[0].reasons[0]
@@ -77,7 +77,7 @@ def test_a_gain_above_the_stated_limit_prevents_a_pass():
 
 
 def test_a_larger_error_is_a_regression_and_a_smaller_one_is_not():
-    good, bad = side_of([0.1, 0.2, 0.3] * 30), side_of([0.5, 0.7, 0.6] * 30)
+    good, bad = outcomes_of([0.1, 0.2, 0.3] * 30), outcomes_of([0.5, 0.7, 0.6] * 30)
     toml = 'name = "toy"\nmargin = 0.1'
     worsened, improved = (
         gate_report(a, b, entry=toml, metrics=(MAE,)) for a, b in ((good, bad), (bad, good))
@@ -92,7 +92,7 @@ def test_a_larger_error_is_a_regression_and_a_smaller_one_is_not():
 def test_interval_and_verdict_agree_at_the_margin():
     a = binary(300, 500)
     for wrong in range(60):
-        suite = gate_report(a, side_of([0.0] * wrong + [1.0] * (300 - wrong) + [0.0] * 200)).suites[0]
+        suite = gate_report(a, outcomes_of([0.0] * wrong + [1.0] * (300 - wrong) + [0.0] * 200)).suites[0]
         assert (suite.verdict == "pass") == (suite.low > -0.05)
         assert (suite.verdict == "regression") == (suite.high < -0.05)
 
@@ -147,14 +147,14 @@ def test_a_critical_suite_that_the_candidate_lacks_prevents_a_pass():
 def test_a_pool_has_no_difference_if_a_group_of_a_macro_mean_has_no_pair():
     macro = accuracy(macro=True)
     groups = ["x"] * 40 + ["y"]
-    complete = side_of([1.0] * 41, groups=groups)
-    partial = side_of([1.0] * 40 + [None], groups=groups)
+    complete = outcomes_of([1.0] * 41, groups=groups)
+    partial = outcomes_of([1.0] * 40 + [None], groups=groups)
     policy_text = "".join(f'[[suite]]\nname = "{name}"\nmargin = 0.2\npool = "both"\n' for name in ("m", "n"))
     pool = parse((policy_text + '[[pool]]\nname = "both"\nmargin = 0.2\n').encode())
     baseline = [suite_run("a", complete, suite=name, metrics=macro) for name in ("m", "n")]
     candidate = [
-        suite_run("b", run_side, suite=name, metrics=macro)
-        for name, run_side in (("m", partial), ("n", complete))
+        suite_run("b", run_outcomes, suite=name, metrics=macro)
+        for name, run_outcomes in (("m", partial), ("n", complete))
     ]
     assert gate(baseline, baseline, pool).suites[0].difference == 0.0
     assert gate(candidate, baseline, pool).suites[0].difference is None
@@ -176,8 +176,8 @@ def test_suites_in_a_pool_are_judged_together():
 
 
 def with_missing(count: int, right: int = 300, n: int = 500):
-    """Return a side without the first `count` of its right outcomes."""
-    return side_of([None] * count + [1.0] * (right - count) + [0.0] * (n - right))
+    """Return `n` outcomes of which the first `right` are right, without the first `count`."""
+    return outcomes_of([None] * count + [1.0] * (right - count) + [0.0] * (n - right))
 
 
 def test_a_pass_must_hold_if_missing_outcomes_count_as_wrong():
@@ -203,7 +203,7 @@ def test_missing_outcomes_alone_are_not_a_regression():
 
 
 def test_with_a_metric_without_bounds_missing_outcomes_must_be_tolerated():
-    a, b = side_of([0.1, 0.2, 0.3] * 30), side_of([0.1, 0.2, 0.3] * 29 + [0.1, 0.2, None])
+    a, b = outcomes_of([0.1, 0.2, 0.3] * 30), outcomes_of([0.1, 0.2, 0.3] * 29 + [0.1, 0.2, None])
     toml = 'name = "toy"\nmargin = 0.1'
     report = gate_report(a, b, entry=toml, metrics=(MAE,))
     assert report.verdict == "cannot tell"
@@ -212,7 +212,7 @@ def test_with_a_metric_without_bounds_missing_outcomes_must_be_tolerated():
 
 
 def test_without_scored_samples_the_gate_is_inconclusive():
-    report = gate_report(binary(2, 3), side_of([None] * 3), entry=TOY + '\nmissing = "tolerate"')
+    report = gate_report(binary(2, 3), outcomes_of([None] * 3), entry=TOY + '\nmissing = "tolerate"')
     assert report.verdict == "cannot tell"
     assert "no sample was scored in both runs" in report.suites[0].reasons
 
@@ -237,7 +237,7 @@ def test_runs_under_different_protocols_are_refused():
 
 
 def test_a_policy_may_name_a_metric_at_k():
-    a = side({f"{i}": [1.0, 0.0] for i in range(40)}, repeats=2)
+    a = outcomes({f"{i}": [1.0, 0.0] for i in range(40)}, repeats=2)
     report = gate_report(
         a, a, entry='name = "toy"\nmargin = 0.2\nmetric = "pass@k"', metrics=repeat_metrics()
     )
@@ -326,8 +326,8 @@ WITHOUT_B = Metric(name="eight", of=without_b, headline=True)
 
 def test_samples_that_a_metric_leaves_out_are_not_paired():
     groups = ["a"] * 200 + ["b"] * 25
-    run_side = binary(150, 225, groups=groups)
-    report = gate_report(run_side, run_side, metrics=(WITHOUT_B,))
+    run_outcomes = binary(150, 225, groups=groups)
+    report = gate_report(run_outcomes, run_outcomes, metrics=(WITHOUT_B,))
     assert report.verdict == "pass"
     assert report.suites[0].n == 200
     assert (report.suites[0].coverage, report.suites[0].difference) == (1.0, 0.0)
@@ -407,7 +407,9 @@ def test_noise_is_measured_between_different_runs():
 
 def test_a_candidate_without_any_score_is_inconclusive_about_these_items():
     entry = TOY + '\nestimand = "these-items"'
-    report = gate_report(binary(30, 50), side_of([None] * 50), entry=entry, limits={("toy", "strict"): 0.01})
+    report = gate_report(
+        binary(30, 50), outcomes_of([None] * 50), entry=entry, limits={("toy", "strict"): 0.01}
+    )
     assert report.verdict == "cannot tell"
     assert "no sample was scored in both runs" in report.suites[0].reasons
 
@@ -417,7 +419,7 @@ def test_leaving_the_hard_half_unanswered_does_not_pass_a_gate_on_an_error_metri
 
     metric = Metric(name="rmse", of=rmse, pool="whole", better="lower", bounds=None, unit="eV", headline=True)
     errors = [0.1] * 100 + [1.0] * 100
-    a, b = side_of(errors), side_of([1.3 * error for error in errors])
+    a, b = outcomes_of(errors), outcomes_of([1.3 * error for error in errors])
     points = [
         structs.replace(p, value=None, answer=None, verdict="unanswered", parts={"error_worst": 5.0})
         if p.id >= "s00100"

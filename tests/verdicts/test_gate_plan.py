@@ -28,7 +28,7 @@ from evals.verdicts.simulated_designs import (
 from tests.support.cpu_time import assert_cpu_time
 from tests.support.error_messages import raises
 from tests.support.sizes import size
-from tests.support.synthetic_runs import side, side_of, suite_run
+from tests.support.synthetic_runs import outcomes, outcomes_of, suite_run
 
 ACCURACY, MACRO = accuracy()[0], accuracy(macro=True)[1]
 
@@ -40,7 +40,7 @@ def policy(*entries: Entry, **settings) -> Policy:
 def baseline(n: int, *, name: str = "toy", seed: int = 0, metrics=(), **options):
     """Return a run of `n` samples with about 60 % right outcomes."""
     values = (np.random.default_rng(seed).random(n) < 0.6).astype(float).tolist()
-    return suite_run("base", side_of(values, **options), suite=name, metrics=metrics)
+    return suite_run("base", outcomes_of(values, **options), suite=name, metrics=metrics)
 
 
 # Vectorised tests agree with those of the gate
@@ -60,8 +60,8 @@ def test_the_plans_vectorised_t_test_agrees_with_the_gates(metric):
     rng = np.random.default_rng(5)
     groups = [f"g{i % 3}" for i in range(60)]
     clusters = [f"{i % 3}/{i // 6}" for i in range(60)]
-    run_side = side_of(rng.random(60).tolist(), groups=groups, clusters=clusters)
-    design = Design(Pairing(run_side, run_side, metric), Noise(0.1, "policy"))
+    run_outcomes = outcomes_of(rng.random(60).tolist(), groups=groups, clusters=clusters)
+    design = Design(Pairing(run_outcomes, run_outcomes, metric), Noise(0.1, "policy"))
     differences = rng.normal(-0.02, 0.2, (5, 60))
     p_values = design._test_sums(np.add.reduceat(differences, design.cluster_starts, axis=1), 0.05)
     for i in range(5):
@@ -78,8 +78,8 @@ def test_the_plans_vectorised_t_test_agrees_with_the_gates(metric):
 
 def test_the_plans_test_on_counts_by_group_agrees_with_the_gates_t_test():
     groups = [f"g{i % 4}" for i in range(2400)]
-    run_side = side_of([1.0] * 2400, groups=groups)
-    design = Design(Pairing(run_side, run_side, MACRO), Noise(0.2, "policy"))
+    run_outcomes = outcomes_of([1.0] * 2400, groups=groups)
+    design = Design(Pairing(run_outcomes, run_outcomes, MACRO), Noise(0.2, "policy"))
     rng = np.random.default_rng(6)
     differences = rng.choice([-1.0, 0.0, 1.0], (4, 2400), p=[0.1, 0.8, 0.1])
     by_group = differences.reshape(4, 600, 4)
@@ -118,7 +118,9 @@ def test_a_forecast_from_few_samples_is_called_approximate():
     for n, is_approximate in ((30, True), (900, False)):
         replies = (rng.random((n, 4)) < rng.beta(0.6, 0.4, n)[:, None]).astype(float).tolist()
         base = suite_run(
-            "base", side({f"{i}": row for i, row in enumerate(replies)}, repeats=4), metrics=repeat_metrics()
+            "base",
+            outcomes({f"{i}": row for i, row in enumerate(replies)}, repeats=4),
+            metrics=repeat_metrics(),
         )
         assert any("approximate" in note for note in plan([base], gate_policy).notes) == is_approximate
 
@@ -133,7 +135,7 @@ def test_noise_is_taken_from_repeats_or_the_policy_or_else_assumed():
     suite = plan([baseline(200)], stated).suites[0]
     assert (suite.source, suite.discordance) == ("policy", 0.07)
     values = {f"{i}": [1.0, 0.0, 1.0, 0.0] for i in range(50)}
-    repeats = suite_run("base", side(values, repeats=4), metrics=repeat_metrics())
+    repeats = suite_run("base", outcomes(values, repeats=4), metrics=repeat_metrics())
     suite = plan([repeats], gate_policy).suites[0]
     assert suite.source == "own repeats"
     assert suite.discordance == pytest.approx(2 * 0.25 * (4 / 3) / 4)
@@ -145,7 +147,7 @@ def test_a_policy_for_another_suite_is_refused():
 
 
 def test_a_baseline_without_scores_is_refused():
-    empty = suite_run("base", side_of([None, None]))
+    empty = suite_run("base", outcomes_of([None, None]))
     with raises(UsageError):
         plan([empty], policy(Entry(name="toy", margin=0.1)))
 
@@ -175,8 +177,8 @@ def test_the_baseline_itself_is_no_second_run_and_does_not_enter_the_variances()
 
 
 def test_replies_are_not_suggested_if_the_items_are_too_few():
-    run = suite_run("a", side_of([1.0] * 18 + [0.0] * 12), suite="aime")
-    second = suite_run("b", run.side, suite="aime", model=run.model)
+    run = suite_run("a", outcomes_of([1.0] * 18 + [0.0] * 12), suite="aime")
+    second = suite_run("b", run.outcomes, suite="aime", model=run.model)
     planned = plan([run], policy(Entry(name="aime", margin=0.02)), second_runs=[second])
     assert not planned.decides
     assert "repeats" not in planned.nearest[0]
@@ -200,7 +202,9 @@ def test_a_metric_of_whole_runs_is_planned_with_its_standard_error():
         return float(np.sqrt(np.mean([p.value**2 for p in points])))
 
     metric = Metric(name="rmse", of=rmse, pool="whole", better="lower", bounds=None, unit="eV", headline=True)
-    base = suite_run("base", side_of(np.random.default_rng(0).normal(0, 1, 300).tolist()), metrics=(metric,))
+    base = suite_run(
+        "base", outcomes_of(np.random.default_rng(0).normal(0, 1, 300).tolist()), metrics=(metric,)
+    )
     suite = plan([base], policy(Entry(name="toy", margin=0.2))).suites[0]
     assert suite.error == pytest.approx(1 / sqrt(600), rel=0.3)
     assert suite.passes_at_margin < 0.08
@@ -223,7 +227,7 @@ def test_eight_suites_are_planned_in_four_seconds():
         if n == 30:
             rng = np.random.default_rng(1)
             values = {f"{j}": (rng.random(16) < 0.4).astype(float).tolist() for j in range(30)}
-            runs.append(suite_run("base", side(values, repeats=16), suite="s0", metrics=repeat_metrics()))
+            runs.append(suite_run("base", outcomes(values, repeats=16), suite="s0", metrics=repeat_metrics()))
             continue
         groups = [f"g{j % 14}" for j in range(n)]
         clusters = [f"c{j // 3}" for j in range(n)] if n in (830, 3300) else None
@@ -303,7 +307,7 @@ def test_simulated_passes_with_repeats_are_as_frequent_as_forecast():
     rng = np.random.default_rng(3)
     success_rates = rng.beta(0.8, 0.8, 30)
     values = {f"{i}": (rng.random(16) < success_rates[i]).astype(float).tolist() for i in range(30)}
-    base = suite_run("base", side(values, repeats=16), metrics=repeat_metrics())
+    base = suite_run("base", outcomes(values, repeats=16), metrics=repeat_metrics())
     entry = Entry(name="toy", margin=0.15)
     simulations, pairs = size(2000, 4000), size(500, 2000)
     planned = plan([base], policy(entry), simulations=simulations)
@@ -321,9 +325,9 @@ def test_simulated_passes_with_repeats_are_as_frequent_as_forecast():
 def test_subset_selects_that_many_samples_by_the_seed():
     from evals.verdicts.suite_runs import subset
 
-    whole = suite_run("a", side_of([float(i < 700) for i in range(1000)]))
+    whole = suite_run("a", outcomes_of([float(i < 700) for i in range(1000)]))
     part = subset(whole, 200, seed=0)
-    assert len(part.side.golds) == 200 == len(part.side.points)
-    assert subset(whole, 200, seed=0).side.golds.keys() == part.side.golds.keys()
-    assert subset(whole, 200, seed=1).side.golds.keys() != part.side.golds.keys()
-    assert subset(whole, 5000, seed=0).side.golds.keys() == whole.side.golds.keys()
+    assert len(part.outcomes.golds) == 200 == len(part.outcomes.points)
+    assert subset(whole, 200, seed=0).outcomes.golds.keys() == part.outcomes.golds.keys()
+    assert subset(whole, 200, seed=1).outcomes.golds.keys() != part.outcomes.golds.keys()
+    assert subset(whole, 5000, seed=0).outcomes.golds.keys() == whole.outcomes.golds.keys()

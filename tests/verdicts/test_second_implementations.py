@@ -15,7 +15,7 @@ from evals.verdicts.control_variates import FOLDS, build_predictors, cross_fit
 from evals.verdicts.difference import DiscordantCounts
 from evals.verdicts.simulated_designs import repeats_distribution
 from tests.support.lazy import lazy
-from tests.support.synthetic_runs import side, side_of, suite_run
+from tests.support.synthetic_runs import outcomes, outcomes_of, suite_run
 from tests.support.tables import table
 
 integrate = lazy("scipy.integrate")
@@ -91,7 +91,7 @@ def test_variance_components_agree_with_an_analysis_of_variance() -> None:
     rng = np.random.default_rng(9)
     replies = (rng.random((80, 4)) < rng.beta(1, 1, 80)[:, None]).astype(float)
     rows = {f"s{i}": row for i, row in enumerate(replies.tolist())}
-    estimated = components(suite_run("a", side(rows, repeats=4)))
+    estimated = components(suite_run("a", outcomes(rows, repeats=4)))
     items = np.repeat(np.arange(80), 4)
     import statsmodels.api as sm
 
@@ -105,7 +105,7 @@ def test_variance_components_agree_with_an_analysis_of_variance() -> None:
 def test_a_budget_agrees_with_statsmodels_power_analysis() -> None:
     from statsmodels.stats.power import NormalIndPower
 
-    estimated = components(suite_run("a", side_of([float(i % 2) for i in range(4000)])), discordance=0.2)
+    estimated = components(suite_run("a", outcomes_of([float(i % 2) for i in range(4000)])), discordance=0.2)
     assert estimated is not None
     usage = RunUsage(replies=4000, cost_usd=None, seconds=None)
     row = budget(estimated, 0.03, "same model", alpha=0.05, estimand="items-like-these", usage=usage)

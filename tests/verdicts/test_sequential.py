@@ -9,10 +9,10 @@ import pytest
 from msgspec import structs
 
 from evals.errors import UsageError
-from evals.records.files import Brief, Gold
+from evals.records.files import CompactRecord, Gold
 from evals.report.metrics import accuracy, mean_value
 from evals.types import Metric, Point, Score
-from evals.verdicts.pairs import Side
+from evals.verdicts.pairs import Outcomes
 from evals.verdicts.policy import Entry, Policy, Pool
 from evals.verdicts.sequential import SequentialGate
 from tests.support import toy
@@ -42,7 +42,7 @@ def baseline_run(job, value=1.0, **changes):
             )
     run = suite_run(
         "base",
-        Side(points, golds, 1),
+        Outcomes(points, golds, 1),
         suite=job.suite.id,
         metrics=job.suite.metrics,
         protocol=job.suite.protocol,
@@ -51,17 +51,17 @@ def baseline_run(job, value=1.0, **changes):
         run,
         data_sha256=job.writer.card.config.data_sha256,
         scorers=job.suite.scorer_versions(),
-        sides=dict.fromkeys(job.suite.scorers, run.side),
+        outcomes_by_scorer=dict.fromkeys(job.suite.scorers, run.outcomes),
         **changes,
     )
 
 
-def brief(sample: str, value: float | None = 1.0) -> Brief:
+def compact_record(sample: str, value: float | None = 1.0) -> CompactRecord:
     """Return a record of the candidate; `value` None: a failed call."""
     if value is None:
-        return Brief(sample=sample, repeat=0, scores={}, failure="rejected")
+        return CompactRecord(sample=sample, repeat=0, scores={}, failure="rejected")
     score = Score(value=value, verdict="right" if value == 1 else "wrong", answer="A")
-    return Brief(sample=sample, repeat=0, scores={"exact": score})
+    return CompactRecord(sample=sample, repeat=0, scores={"exact": score})
 
 
 def gate(
@@ -88,9 +88,9 @@ def test_records_are_processed_in_the_order_of_the_queue_whatever_order_they_arr
     ids = queued_ids(sequential_gate)
     test = sequential_gate.tests[0]
     for sample_id in reversed(ids[1:]):
-        test.add(brief(sample_id, 0.0))
+        test.add(compact_record(sample_id, 0.0))
     assert test.processed == 0  # the first record is missing, so the others must wait
-    test.add(brief(ids[0], 0.0))
+    test.add(compact_record(ids[0], 0.0))
     assert test.processed == 60
 
 
@@ -99,7 +99,7 @@ def test_an_equal_model_passes_early_and_one_that_is_always_wrong_is_a_regressio
     for sequential_gate, value in ((good, 1.0), (bad, 0.0)):
         for sample_id in queued_ids(sequential_gate):
             if not sequential_gate.is_decided:
-                sequential_gate.tests[0].add(brief(sample_id, value))
+                sequential_gate.tests[0].add(compact_record(sample_id, value))
     assert (good.verdict, bad.verdict) == ("pass", "regression")
     assert bad.tests[0].processed < good.tests[0].processed < 100
     report = good.report(candidate="c", baseline="b")
@@ -111,7 +111,7 @@ def test_an_equal_model_passes_early_and_one_that_is_always_wrong_is_a_regressio
 def test_failed_calls_count_at_their_worst_value(tmp_path):
     sequential_gate = gate(tmp_path, 300)
     for i, sample_id in enumerate(queued_ids(sequential_gate)):
-        sequential_gate.tests[0].add(brief(sample_id, None if i % 4 == 0 else 1.0))
+        sequential_gate.tests[0].add(compact_record(sample_id, None if i % 4 == 0 else 1.0))
     assert sequential_gate.verdict == "cannot tell"
     assert sequential_gate.tests[0].coverage == 0.75
     assert sequential_gate.tests[0].bets.passes(0.05) is False
@@ -122,7 +122,7 @@ def test_nothing_passes_against_a_baseline_below_the_minimum_coverage(tmp_path):
     sequential_gate = gate(tmp_path, 300, value=lambda i: None if i % 20 == 0 else 1.0, policy=policy)
     test = sequential_gate.tests[0]
     for sample_id in queued_ids(sequential_gate):
-        test.add(brief(sample_id, 1.0))
+        test.add(compact_record(sample_id, 1.0))
     assert test.bets.passes(0.05)  # the scored samples alone would suffice
     assert sequential_gate.verdict == "cannot tell"
     (suite,) = sequential_gate.report(candidate="c", baseline="b").suites
@@ -134,7 +134,7 @@ def test_missing_outcomes_of_the_baseline_count_at_their_worst_value_too(tmp_pat
     policy = Policy(suite=(Entry(name="toy", margin=0.1),), coverage=0.7)
     sequential_gate = gate(tmp_path, 300, value=lambda i: None if i % 4 == 0 else 1.0, policy=policy)
     for sample_id in queued_ids(sequential_gate):
-        sequential_gate.tests[0].add(brief(sample_id))
+        sequential_gate.tests[0].add(compact_record(sample_id))
     _, high = sequential_gate.tests[0].bets.limits(0.05)
     assert sequential_gate.verdict == "pass"  # the candidate is right there, so the worst case is no loss
     assert high > 0.2
@@ -151,7 +151,7 @@ def test_a_macro_mean_gives_groups_equal_weight(tmp_path):
             weight for sample_id, weight in weights.items() if groups[sample_id] == group
         ) == pytest.approx(100)
     for sample_id in queued_ids(sequential_gate):
-        sequential_gate.tests[0].add(brief(sample_id, float(groups[sample_id] == "x")))
+        sequential_gate.tests[0].add(compact_record(sample_id, float(groups[sample_id] == "x")))
     test = sequential_gate.tests[0]
     assert test.difference_total / test.weight_total == pytest.approx(-0.5)
 
@@ -163,7 +163,7 @@ def test_suites_share_alpha_for_regressions(tmp_path):
     assert sequential_gate.family_size == 2
     for number, job in enumerate(jobs):
         for sample_id in [job.samples.ids[p] for n, p, _ in sequential_gate.queue() if n == number]:
-            sequential_gate.tests[number].add(brief(sample_id, 1.0))
+            sequential_gate.tests[number].add(compact_record(sample_id, 1.0))
     assert sequential_gate.verdict == "pass"
     assert sequential_gate.should_skip(0)
 
@@ -174,7 +174,7 @@ def test_an_implausible_gain_prevents_a_pass_only_if_the_policy_says_what_is_pla
     sequential_gate = gate(tmp_path, 300, value=lambda i: float(i % 10 == 0), policy=policy)
     for sample_id in queued_ids(sequential_gate):
         if not sequential_gate.is_decided:
-            sequential_gate.tests[0].add(brief(sample_id, 1.0))
+            sequential_gate.tests[0].add(compact_record(sample_id, 1.0))
     report = sequential_gate.report(candidate="c", baseline="b")
     assert report.verdict == ("cannot tell" if plausible == 0.3 else "pass")
     if plausible == 0.3:
@@ -187,7 +187,7 @@ def test_advisory_suites_do_not_delay_the_decision(tmp_path):
     policy = Policy(suite=(Entry(name="one", margin=0.1), Entry(name="two", margin=0.1, tier="advisory")))
     sequential_gate = SequentialGate(jobs, [baseline_run(job) for job in jobs], policy, seed=0)
     for sample_id in jobs[0].samples.ids:
-        sequential_gate.tests[0].add(brief(sample_id, 1.0))
+        sequential_gate.tests[0].add(compact_record(sample_id, 1.0))
     assert sequential_gate.is_decided
     assert sequential_gate.verdict == "pass"
 
@@ -241,7 +241,9 @@ def test_wrong_verdicts_at_the_margin_are_at_most_as_frequent_as_twice_alpha(tmp
         for sample_id in queued_ids(sequential_gate):
             i = indices[sample_id]
             is_changed = uniform[i, 1] < (0.3 if uniform[i, 0] < 0.5 else 0.1)
-            sequential_gate.tests[0].add(brief(sample_id, float((uniform[i, 0] < 0.5) != is_changed)))
+            sequential_gate.tests[0].add(
+                compact_record(sample_id, float((uniform[i, 0] < 0.5) != is_changed))
+            )
             if sequential_gate.verdict != "cannot tell":
                 wrong += 1
                 break

@@ -225,7 +225,7 @@ def _load_results(folder: Path) -> Contents:
 
 def _measure(run: Run) -> tuple[SuiteResult, Items]:
     card = run.card
-    run_items = items.measure(suite_of(card), run.briefs(), run.gold(), card.config.repeats)
+    run_items = items.measure(suite_of(card), run.compact_records(), run.gold(), card.config.repeats)
     return examine.with_items(examine.result_from_card(card), run_items), run_items
 
 

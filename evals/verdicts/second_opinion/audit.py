@@ -17,7 +17,7 @@ from msgspec import Struct
 from evals.errors import UsageError
 from evals.interop.foreign import THEIRS, StatedScore
 from evals.plain import either
-from evals.records.files import Brief, read_run_lines
+from evals.records.files import CompactRecord, read_run_lines
 from evals.records.store import Run
 from evals.types import Failure, Prompt, Reply, Score
 from evals.verdicts.second_opinion.opinion import PeerVerdict, RecordedReply, interpreter, score_replies
@@ -123,9 +123,9 @@ class _ComparedScores:
 def _compare_scores(run: Run, peer_scores: PeerScores, score_part: str, *, gated: bool) -> _ComparedScores:
     """Compare the scores of every reply."""
     comparison = _ComparedScores()
-    for brief in run.briefs():
-        score = next(iter(brief.scores.values()), None)
-        peer_verdict = peer_scores.pop((brief.sample, brief.repeat), None)
+    for record in run.compact_records():
+        score = next(iter(record.scores.values()), None)
+        peer_verdict = peer_scores.pop((record.sample, record.repeat), None)
         own_value = _comparable_value(score, score_part)
         if peer_verdict is None and own_value is None:  # there is no reply, since the call failed
             continue
@@ -139,7 +139,7 @@ def _compare_scores(run: Run, peer_scores: PeerScores, score_part: str, *, gated
             comparison.pairs.append((own_value, peer_verdict.score))
             if abs(own_value - peer_verdict.score) <= EQUALITY_TOLERANCE:
                 continue
-        comparison.items.append(_differing_item(brief, score, peer_verdict, gated=gated))
+        comparison.items.append(_differing_item(record, score, peer_verdict, gated=gated))
     comparison.alone += len(peer_scores)
     return comparison
 
@@ -197,7 +197,7 @@ def _in_data_order(answer: str, prompt: Prompt) -> str:
 
 
 def _differing_item(
-    brief: Brief, score: Score | Failure | None, peer_verdict: PeerVerdict, *, gated: bool
+    record: CompactRecord, score: Score | Failure | None, peer_verdict: PeerVerdict, *, gated: bool
 ) -> Item:
     """Return both scores of a reply, without texts if the suite is gated."""
     own_score = score if isinstance(score, Score) else None
@@ -206,7 +206,7 @@ def _differing_item(
         return text[:MAX_ANSWER_CHARS] if not gated or LETTER.fullmatch(text.strip()) else ""
 
     return Item(
-        id=brief.sample, repeat=brief.repeat, ours=own_score.value if own_score else None,
+        id=record.sample, repeat=record.repeat, ours=own_score.value if own_score else None,
         verdict=own_score.verdict if own_score else "failed", answer=displayed_text(own_score.answer or "") if own_score else "",
         why=own_score.why if own_score and not gated else "", theirs=peer_verdict.score, their_answer=displayed_text(peer_verdict.answer),
         their_why="" if gated else peer_verdict.why,
