@@ -18,13 +18,15 @@ MAX_CHARS = 2_000
 """Maximum number of characters of an answer that are kept."""
 _FULL_WIDTH = {0xFF01 + i: 0x21 + i for i in range(94)}
 _FULL_WIDTH |= str.maketrans("\u3000\u2212\u00a0\u202f\u2009", " -   ")
+_TRADITIONAL = "選擇項確為應該對錯綜題據結論無誤說終僅與義過總實個"
+_FULL_WIDTH |= str.maketrans(_TRADITIONAL, "选择项确为应该对错综题据结论无误说终仅与义过总实个")
 _FULL_WIDTH |= {  # circled and mathematical letters and digits, such as a bold or a sans-serif A
     code: letter
     for code in (*range(0x24B6, 0x24EA), *range(0x1D400, 0x1D7FF + 1))
     if (letter := unicodedata.normalize("NFKC", chr(code))).isascii()
 }
 _FULL_WIDTH_PRESENT = lazy_pattern(
-    "[\uff01-\uff5e\u3000\u2212\u00a0\u202f\u2009\u24b6-\u24e9\U0001d400-\U0001d7ff]"
+    f"[\uff01-\uff5e\u3000\u2212\u00a0\u202f\u2009\u24b6-\u24e9\U0001d400-\U0001d7ff{_TRADITIONAL}]"
 )
 _INVISIBLE = lazy_pattern("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _WRAPPER_COMMAND = (
@@ -84,7 +86,7 @@ CHINESE_LEAD_IN = lazy_pattern(r"^(?:[一总]?共|至少|最少|最多)?(?:需�
 
 
 def half_width(text: str) -> str:
-    """Replace full-width characters and special spaces; positions are preserved."""
+    """Replace full-width characters, special spaces and the traditional characters of cue words; positions are preserved."""
     if text.isascii() or not _FULL_WIDTH_PRESENT.search(text):
         return text
     return text.translate(_FULL_WIDTH)

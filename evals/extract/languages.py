@@ -33,14 +33,20 @@ LANGUAGES = {
     "indonesian": Language(("jawaban", "jawabannya"), r"(?:\s+yang\s+(?:benar|tepat))?\s+adalah\b"),
     "arabic": Language(("الإجابة", "الجواب"), r"(?:\s+(?:الصحيحة|الصحيح|النهائية))?\s+(?:هي|هو)\b"),
     "hindi": Language(("उत्तर",), r"\s+(?:है\s+)?(?=[*_(]{0,3}[A-Z\d])"),
+    "bengali": Language(("উত্তর",), r"\s+(?:হল|হলো|হচ্ছে|হবে)(?=\s)"),
+    "thai": Language(("คำตอบ",), r"(?:ที่ถูกต้อง)?\s*(?:คือ|เป็น)"),
+    "swahili": Language(("jibu",), r"(?:\s+sahihi)?\s+ni\b"),
+    "czech": Language(("odpověď",), r"\s+(?:je|zní)\b"),
+    "swedish": Language(("svaret",), r"\s+(?:är|blir)\b"),
+    "ukrainian": Language(("відповідь",), r"(?:\s+(?:є|це)\b|\s*[—–-])"),
     "russian": Language(("ответ", "ответом"), r"(?:\s+(?:является|это|будет)\b|\s*[—–-])"),
 }
 """English name of the language -> its phrases."""
 
 NON_ENGLISH_OPTION_WORDS = (
-    "opción", "opzione", "opção", "alternativa", "вариант", "letra", "lettre", "lettera", "選択肢", "선택지",
+    "opción", "opzione", "opção", "alternativa", "вариант", "letra", "lettre", "lettera", "选択肢", "선택지",
 )  # fmt: skip
-"""Non-English words for "option" or "letter" whose spelling differs from the English."""
+"""Non-English words for "option" or "letter" whose spelling differs from the English; `half_width` has replaced 選 by 选."""
 
 _DENIED_OR_CONDITIONAL = lazy_pattern(
     r"(?:\b(?:nicht|kein\w*|weder|noch|pas|no|não|non|ni|nem|né|не|ни|бы)\b|\bn['’])[^.;:,\n]*$"
@@ -69,6 +75,6 @@ LANGUAGE_BY_NOUN = {noun: language for language in LANGUAGES.values() for noun i
 
 FILLER_PATTERN = (
     r"(?:(?:la|le|el|il|die|der|das|a|o|l')[^\S\n]*(?=(?:letra|lettre|lettera|option|opción|opzione|opção|alternativa|buchstabe|réponse|choix)\b)"
-    r"|letra|lettre|lettera|buchstabe|opción|opzione|opção|alternativa|choix|вариант|буква|선택지|보기|選択肢)"
+    r"|letra|lettre|lettera|buchstabe|opción|opzione|opção|alternativa|choix|вариант|буква|선택지|보기|选択肢)"
 )
 """Pattern of a word that may precede an option's letter."""

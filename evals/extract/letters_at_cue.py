@@ -16,10 +16,21 @@ OptionCueReader: TypeAlias = Callable[[str, int, str], CueReading | None]
 MAX_CUE_CHARS, MAX_CONTEXT_CHARS = 320, 120
 """Maximum numbers of characters that are examined after and before a cue word."""
 _IF_CLAUSE = lazy_pattern(
-    r"(?:^|[.;:!?\n]\s*)(?:if|unless)\b(?!\s+(?:(?:i|we|you|one)\s+(?:had|have|must|were|am|are|need)|forced|pressed|pushed|asked|necessary|needed)\b)[^.;:!?\n]*,\s*(?:then\s+)?$",
+    r"(?:^|[.;:!?\n]\s*)(?:if|unless|provided|providing|as\s+long\s+as|in\s+case)\b(?!\s+(?:(?:i|we|you|one)\s+(?:had|have|must|were|am|are|need|look|consider|compute|calculate|use|apply|check|compare|examine|recall|note|plug|substitute|think|go)|forced|pressed|pushed|asked|necessary|needed)\b)[^.;:!?\n]*,\s*(?:then\s+)?(?:(?:option|choice|statement)\s+[*_(]*)?$",
     re.IGNORECASE,
 )
 """A condition before "it's B", which then states the answer for a single case."""
+_CASE = r"(?:if|when|with|without|in|for)\b"
+_AFTER_FIRST_CASE = lazy_pattern(
+    rf"(?:^|[.!?\n]\s*){_CASE}[^.;:!?\n]*(?-i:\b[A-J]\b)[^.;:!?\n]*;\s*(?:but\s+|and\s+)?(?:{_CASE}|otherwise)[^.;:!?\n]*$",
+    re.IGNORECASE,
+)
+_IN_FIRST_CASE = lazy_pattern(rf"(?:^|[.!?\n]\s*){_CASE}[^.;:!?\n]*$", re.IGNORECASE)
+_BEFORE_OTHER_CASE = lazy_pattern(
+    rf"[^.;:!?\n]{{0,60}};\s*(?:but\s+|and\s+)?(?:{_CASE}|otherwise)[^.;:!?\n]{{0,60}}(?-i:\b[A-J]\b)",
+    re.IGNORECASE,
+)
+"""Two cases, as in "For plants it is C; for animals it is A"."""
 
 
 def read_cue(
@@ -41,13 +52,19 @@ def read_cue(
     if not letters:
         return None
     mood = statement_mood.mood(text, cue_begin, letters_end, link=text[cue_begin:letters_begin])
-    if mood == "asserted" and _follows_condition(text, cue_begin):
+    if mood == "asserted" and is_for_one_case(text, cue_begin):
         mood = "conditional"
     return letters, Statement(form, letters_begin, letters_end, mood), is_strong
 
 
-def _follows_condition(text: str, position: int) -> bool:
-    return _IF_CLAUSE.search(text, max(0, position - MAX_CONTEXT_CHARS), position) is not None
+def is_for_one_case(text: str, position: int) -> bool:
+    """Return whether an answer at `position` follows a condition, or is that of the first or second of two cases."""
+    begin = max(0, position - MAX_CONTEXT_CHARS)
+    return bool(
+        _IF_CLAUSE.search(text, begin, position)
+        or _AFTER_FIRST_CASE.search(text, begin, position)
+        or (_BEFORE_OTHER_CASE.match(text, position) and _IN_FIRST_CASE.search(text, begin, position))
+    )
 
 
 def read_letter_list(text: str, begin: int, link: re.Match[str]) -> CueReading | None:
@@ -61,9 +78,7 @@ def read_letter_list(text: str, begin: int, link: re.Match[str]) -> CueReading |
 
 def letter_at(text: str, position: int, *, is_strong: bool) -> CueReading:
     """Return the letter at a position as the answer."""
-    mood = (
-        "conditional" if _follows_condition(text, position) else statement_mood.mood(text, position, position)
-    )
+    mood = "conditional" if is_for_one_case(text, position) else statement_mood.mood(text, position, position)
     return text[position], Statement("cue", position, position + 1, mood), is_strong
 
 

@@ -6,7 +6,7 @@ import re
 
 from evals.extract import statement_mood
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.letters_at_cue import MAX_CONTEXT_CHARS, MAX_CUE_CHARS, letter_at
+from evals.extract.letters_at_cue import MAX_CONTEXT_CHARS, MAX_CUE_CHARS, is_for_one_case, letter_at
 from evals.extract.statements import CueReading, Statement
 
 _LETTERS_ARE = lazy_pattern(
@@ -29,7 +29,7 @@ _MAY_PRECEDE = lazy_pattern(
 _LABEL = lazy_pattern(r"[\s*_`\"'“#>-]*(?:[(\[（【](?P<bracketed>[A-Z])[)\]）】]|(?P<bare>[A-Z])[.):])")
 _DENIED_LIST = lazy_pattern(r"\b(?:nor|neither|not)\s*\W*$", re.IGNORECASE)
 _MAKES_LETTER = lazy_pattern(
-    r"\b(?:makes|making|leaves|leaving|renders|rendering)\s+(?:option\s+|choice\s+|answer\s+|only\s+)?[*_(]*(?P<letter>[A-Z])[*_)]*\s+(?:(?:as\s+)?the|as)\s+(?:(?:only|single|most|best|clear|obvious|correct|right|likely)\s+)*[*_]*$"
+    r"\b(?:makes|making|leaves|leaving|renders|rendering)\s+(?:option\s+|choice\s+|answer\s+|only\s+)?[*_(]*(?P<letter>[A-Z])[*_)]*\s+(?:(?:(?:as\s+)?the|as)\s+)?(?:(?:only|single|most|best|clear|obvious|correct|right|likely)\s+)*[*_]*$"
 )
 """As in "which makes C the right answer"."""
 _HEDGED = lazy_pattern(
@@ -49,8 +49,10 @@ def letters_called_correct(text: str, begin: int, end: int) -> CueReading | None
     context = text[max(0, begin - MAX_CONTEXT_CHARS) : begin]
     if not any(verb in context[-60:] for verb in (*_VERBS, " the ")):
         return None
-    if (made_correct := _MAKES_LETTER.search(context)) is not None and not _HEDGED.search(
-        context, 0, made_correct.start()
+    if (
+        (made_correct := _MAKES_LETTER.search(context)) is not None
+        and not _HEDGED.search(context, 0, made_correct.start())
+        and _AFTER_ADJECTIVE.match(text, end, end + MAX_CUE_CHARS)
     ):
         start = begin - len(context) + made_correct.start("letter")
         return letter_at(text, start, is_strong=True)
@@ -63,12 +65,11 @@ def letters_called_correct(text: str, begin: int, end: int) -> CueReading | None
         return None
     list_begin = begin - len(context) + subject.start("list")
     start = list_begin + matches[0].start()
-    is_question = text[end : end + 40].lstrip("*_ ")[:1] in ("?", "？") if end < len(text) else False
-    mood = (
-        "asked"
-        if is_question
-        else statement_mood.mood(text, list_begin, list_begin, link=text[list_begin:end])
-    )
+    mood = statement_mood.mood(text, list_begin, list_begin, link=text[list_begin:end])
+    if text[end : end + 40].lstrip("*_ ")[:1] in ("?", "？") and end < len(text):
+        mood = "asked"
+    elif mood == "asserted" and is_for_one_case(text, list_begin):
+        mood = "conditional"
     return letters, Statement("cue", start, start + len(subject["list"].strip()), mood), True
 
 

@@ -196,7 +196,7 @@ CONCLUSIONS: dict[str, OptionCueReader] = {
     **dict.fromkeys(("closest", "nearest"), _read_closest),
     **dict.fromkeys(("think", "believe"), after_link(r"(?:\s+(?:it\s+is|it['’]s|that))?", is_strong=False)),
     **dict.fromkeys(("points", "point", "pointing"), _read_points_to),
-    **dict.fromkeys(("supports", "favors", "favours"), _read_supports),
+    **dict.fromkeys(("supports", "favors", "favours", "suggests", "implies", "indicates"), _read_supports),
     **dict.fromkeys(("that's", "that’s"), after_link(r"", is_strong=False)),
     **dict.fromkeys(
         ("overall", "elimination", "summarize", "summarise"), after_link(r"\s*[,:]", is_strong=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from evals.extract import option_cues_non_english as non_english
-from evals.extract import statement_mood
+from evals.extract import option_ordinals, statement_mood
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.letters_at_cue import (
     MAX_CONTEXT_CHARS,
@@ -76,8 +76,10 @@ def _read_noun(text: str, begin: int, word: str) -> CueReading | None:
     means_answer = _ANSWER_QUALIFIER.search(left_context) or not (
         _OTHER_QUALIFIER.search(left_context) or _COLON.match(text, end)
     )
-    if text[end : end + 1] == "s" and not _ANSWER_QUALIFIER.search(left_context):
-        return None  # "the options are ..."
+    if text[end : end + 1] == "s" and (
+        not _ANSWER_QUALIFIER.search(left_context) or re.search(r"remaining\s+$", left_context)
+    ):
+        return None  # "the options are ...", "the remaining options are ..."
     link = _NOUN_LINK.match(text, end, end + MAX_CUE_CHARS)
     if link is None and _ANSWER_QUALIFIER.search(left_context):
         link = _LINK_WITH_MODIFIER.match(text, end, end + MAX_CUE_CHARS)
@@ -254,9 +256,12 @@ def _read_only(text: str, begin: int, word: str) -> CueReading | None:
 
 
 _CORRECTION = lazy_pattern(
-    r"[\s,:;.!—–-]{1,6}(?:(?:no|wait|it['’]s|it\s+is|i\s+mean|the\s+answer\s+is|should\s+be|it\s+should\s+be)[\s,:;]{1,3}){0,3}",
+    r"[\s,:;.!—–-]{1,6}(?:(?:no|wait|sorry|it['’]s|it\s+is|i\s+mean|the\s+answer\s+is|should\s+be|it\s+should\s+be)[\s,:;]{1,3}){0,3}",
     re.IGNORECASE,
 )
+
+_EXPLAINED_LETTER = lazy_pattern(r"[*_(]{0,3}(?P<letter>[A-J])[)*_]{0,3}:\s+[a-z]")
+"""As in "no, C: entropy is extensive"."""
 
 
 def _read_correction(text: str, begin: int, word: str) -> CueReading | None:
@@ -269,6 +274,8 @@ def _read_correction(text: str, begin: int, word: str) -> CueReading | None:
     letters, letters_begin, letters_end = parse_letters(
         text, link.end(), link.end() + 60, allow_unmarked=False
     )
+    if not letters and (explained := _EXPLAINED_LETTER.match(text, link.end())):
+        letters, letters_begin, letters_end = explained["letter"], *explained.span("letter")
     if not letters:
         return None
     return (
@@ -337,31 +344,37 @@ _CUES_ANYWHERE: dict[str, OptionCueReader] = {
     "go": after_link(r"\s+(?:with|for)\b", is_strong=True),
     "opt": after_link(r"\s+for\b", is_strong=True),
     **dict.fromkeys(
-        ("wait", "actually", "correction", "rather", "sorry", "second thought"), _read_correction
+        ("wait", "actually", "correction", "rather", "sorry", "second thought", "hmm"), _read_correction
     ),
     **non_english.CUES,
     "</": read_closing_tag,
 }
 _CUES_AT_ENDS: dict[str, OptionCueReader] = {
     **CONCLUSIONS,
+    **option_ordinals.CUES,
     "that": after_link(r"\s+(?:is|must\s+be|should\s+be|has\s+to\s+be)\b", is_strong=False),
     **dict.fromkeys(("it's", "it’s", "so", "therefore", "thus", "hence"), after_link(r"", is_strong=False)),
     **dict.fromkeys(
-        ("definitely", "probably", "certainly", "clearly", "likely", "surely", "obviously"),
+        ("definitely", "probably", "certainly", "clearly", "likely", "surely", "obviously", "undoubtedly"),
         after_link(r"(?!\s+answer\b)", is_strong=False),
     ),
-    **dict.fromkeys(("conclusion", "summary", "short"), after_link(r"\s*[,:]", is_strong=False)),
+    **dict.fromkeys(
+        ("conclusion", "summary", "short", "accordingly", "consequently", "finally", "ergo"),
+        after_link(r"\s*[,:]|(?<=\bergo)", is_strong=False),
+    ),
     **dict.fromkeys(
         ("giving", "leaving", "leaves"),
         after_link(r"(?:\s+(?:us|only|just|behind|with))*", is_strong=False),
     ),
-    **dict.fromkeys(("lean", "leaning"), after_link(r"\s+(?:towards?|to)\b", is_strong=False)),
+    **dict.fromkeys(("lean", "leaning"), after_link(r"(?:\s+(?:towards?|to)\b)?", is_strong=False)),
     **dict.fromkeys(
         ("say", "guess", "bet", "vote", "conclude"),
         after_link(r"(?:\s+(?:is|would\s+be|that\s+it\s+is|for|on|it['’]s))?", is_strong=False),
     ),
     **dict.fromkeys(("stick", "settle", "going"), after_link(r"\s+(?:with|on|for)\b", is_strong=False)),
     "corresponds": after_link(r"\s+to\b", is_strong=False),
+    "arrive": after_link(r"\s+at\b", is_strong=False),
+    "end": after_link(r"\s+up\s+with\b", is_strong=False),
     "in": _read_statement_in,
     "left": after_link(r"\s+with\b", is_strong=False),
     **dict.fromkeys(("gotta", "must"), after_link(r"\s+be\b", is_strong=False)),

@@ -42,7 +42,9 @@ def read_chosen(text: str, begin: int, word: str) -> CueReading | None:
 
 _LABEL = lazy_pattern(r"[A-Z]\s*(?:选?项)?:\s*$")
 """A letter before the verdict on its option, as in "选项B：正确"."""
-_AFTER_CORRECT = lazy_pattern(r"(?:的)?(?:选项|答案|说法|项|一项|选择)?(?:应该|应|就)?\s*(?:是|为|:)\s*")
+_AFTER_CORRECT = lazy_pattern(
+    r"(?:题意|要求|条件)?(?:的)?(?:选项|答案|说法|项|一项|选择)?(?:应该|应|就)?\s*(?:是|为|:)\s*"
+)
 
 
 def read_correct(text: str, begin: int, word: str) -> CueReading | None:
@@ -59,9 +61,10 @@ def read_correct(text: str, begin: int, word: str) -> CueReading | None:
 
 
 def read_fitting(text: str, begin: int, word: str) -> CueReading | None:
-    """Read "B 选项最符合题意" ("option B fits the question best")."""
-    context = text[max(0, begin - 24) : begin]
-    return None if context.endswith("不") else _read_subject(text, begin, context)
+    """Read "B 选项最符合题意" ("option B fits the question best"), "最符合题意的是B" ("the one that fits it best is B")."""
+    subject = _read_subject(text, begin, text[max(0, begin - 24) : begin])
+    is_denied = text.endswith("不", 0, begin)
+    return None if is_denied else subject or (read_correct(text, begin, word) if word == "符合" else None)
 
 
 def _read_subject(text: str, begin: int, context: str) -> CueReading | None:
@@ -162,12 +165,19 @@ _LINK_TO_LETTER = {
         ("wähle", "choisis", "elijo", "escolho", "scelgo", "выбираю"), lazy_pattern(_CHOOSES, re.IGNORECASE)
     ),
     **dict.fromkeys(
+        ("reste", "bleibt", "queda", "resta", "остаётся", "остается"),
+        lazy_pattern(
+            rf"(?:\s+(?:que|plus|donc|également|also|somit|nur|noch|allein|solo|sólo|apenas|só|quindi|только))*{_ARTICLE}(?:\s*{_NOUN})?(?=\s+\(?[A-Z]\)?(?:\s+übrig|\s+als\b)?[*_]*\s*(?:[.!,]|\n|$))",
+            re.IGNORECASE,
+        ),
+    ),
+    **dict.fromkeys(
         ("solo", "sólo", "seule", "nur", "apenas", "somente", "только"),
         lazy_pattern(rf"{_ARTICLE}\s*{_NOUN}(?=\s+\(?[A-Z]\)?\s+[^\W\d_]{{3,}})", re.IGNORECASE),
     ),
     "gabarito": lazy_pattern(rf"\s*(?::|é|—|-){_ARTICLE}(?:\s*{_NOUN})?", re.IGNORECASE),
 }
-"""Word for "correct", "I choose", "only" or "key" -> the pattern of the text between it and the letter."""
+"""Word for "correct", "I choose", "remains", "only" or "key" -> the pattern of the text between it and the letter."""
 
 
 def read_before_letter(text: str, begin: int, word: str) -> CueReading | None:
@@ -182,7 +192,7 @@ def read_before_letter(text: str, begin: int, word: str) -> CueReading | None:
 
 
 _SUBJECT_AND_PARTICLE = lazy_pattern(
-    r"(?<![A-Za-z0-9])(?P<letter>[A-Z])[)*_]*\s*(?:번|の選択肢|の記述)?\s*(?:が|を|이|가|를|을)\s*(?:最も)?$"
+    r"(?<![A-Za-z0-9])(?P<letter>[A-Z])[)*_]*\s*(?:번|の选択肢|の記述)?\s*(?:が|は|を|이|가|를|을)\s*(?:最も)?$"
 )
 """As in "C가" and "Cが", a letter as the subject of a predicate."""
 _NEGATED_AFTER = lazy_pattern(
@@ -222,7 +232,7 @@ CUES: dict[str, OptionCueReader] = {
     ),
     **dict.fromkeys(_LINK_TO_LETTER, read_before_letter),
     **dict.fromkeys(
-        ("正しい", "正解", "適切", "選び", "選択し", "정답", "맞", "옳", "선택", "고르"), read_after_subject
+        ("正しい", "正解", "適切", "选び", "选択し", "정답", "맞", "옳", "선택", "고르"), read_after_subject
     ),
 }
 """Cue word -> its reader."""

@@ -16,7 +16,7 @@ from evals.extract.statements import Form
 from evals.extract.visible import visible
 
 _SINGLE_LETTER_LINE = lazy_pattern(
-    r"(?:[\s*_#]*(?:the\s+|my\s+)?(?:final(?:\s+(?:decision|selection|pick|verdict|response))?|response|solution|result|correct|conclusion|verdict|output|prediction|decision|selected|selection|key|tl;?dr|bottom\s+line|elimination)\b)?"
+    r"(?:[\s*_#]*(?:the\s+|my\s+)?(?:final(?:\s+(?:decision|selection|pick|verdict|response))?|response|solution|result|correct|conclusion|verdict|output|prediction|decision|selected|selection|key|a(?=:\s+[*_(]{0,3}[a-z][*_).]{0,3}$)|tl;?dr|bottom\s+line|elimination)\b)?"
     rf"(?:</?(?:b|i|p|em|strong|u|span|div|h\d)>|[{MARKS}]|=>|->|[→⇒⟹➜➔∴]|{COMMANDS}|{FILLER_PATTERN}|(?:option|choice|letter|picture|figure|image|diagram|graph|panel|shape|pattern)\b|选项?)*+(?P<letter>[A-Za-z])(?P<close>[\s*_`~$\"'”’»>)\]}}）】」』.。:;,!]|\\[)\]}}]|</?(?:s|br|b|i|p|em|strong|u|span|div|h\d)>)*",
     re.IGNORECASE,
 )
@@ -25,7 +25,7 @@ _CLOSING_PREDICATE = lazy_pattern(
 )
 """As in "... so the answer must be (B)."."""
 _LAST_LABEL = lazy_pattern(
-    r"(?:[.!?。]\s*[*_]*\((?P<bracketed>[A-Z])\)|[.!?]\s+(?:[*_]*(?P<alone>[A-Z])[*_]*\.|\*\*(?P<only>[A-Z])\*\*)|(?:[→⇒⟹➜➔➡]\ufe0f?|=>|->)\s*(?:[*_]{2}\(?(?P<bold>[A-Z])\)?[*_]{2}|\((?P<arrow>[A-Z])\))|(?:(?<=[A-Za-z\d%]{3})|(?<=[a-z]{2})|(?<=[.。]))\s(?:[→⇒⟹➜➔]|=>)\s(?P<plain>[A-Z])|(?<=[a-z]{3})[*_]{0,2}:\s[*_(]{0,3}(?P<colon>[A-Z])\)?|(?:[→⇒⟹➜➔]|=>)\s(?:option|choice)\s[*_(]*(?P<named>[A-Z])\)?|\s—\s?(?P<dash>[A-Z])\.?)[*_.\s]*$"
+    r"(?:[.!?。]\s*[*_]*(?:\(|\[\[)(?P<bracketed>[A-Z])(?:\)|\]\])|[.!?]\s+(?:[*_]*(?P<alone>[A-Z])[*_]*\.|\*\*(?P<only>[A-Z])\*\*)|(?:[→⇒⟹➜➔➡]\ufe0f?|=>|->)\s*(?:[*_]{2}\(?(?P<bold>[A-Z])\)?[*_]{2}|\((?P<arrow>[A-Z])\))|(?:(?<=[A-Za-z\d%/.]{3})|(?<=[a-z]{2})|(?<=[.。]))\s(?:[→⇒⟹➜➔]|=>)\s(?P<plain>[A-Z])|(?<=[a-z]{3})[*_]{0,2}:\s[*_(]{0,3}(?P<colon>[A-Z])\)?|(?:[→⇒⟹➜➔]|=>)\s(?:option|choice)\s[*_(]*(?P<named>[A-Z])\)?|\s—\s?(?P<dash>[A-Z])\.?)[*_.\s]*$"
 )
 """As in "So the pressure rises. (C)", "No other has pigments. C." and "E = 37.5 kJ/mol → **C**"."""
 _EXCLUDES = lazy_pattern(
@@ -45,7 +45,7 @@ _FOLLOWS_BRACKETED = lazy_pattern(r"\([A-Z]\),?\s(?:and|or)\s[^,.;:()\n]{0,40}$"
 """As in "the mitochondrion (A) and the nucleus "."""
 _LETTER_WITH_COMMENT = lazy_pattern(
     r"[\s*_(\[\"'$]*([A-Z])[)\]*_\"'$]*,?\s*(?:(?:and\s+|but\s+)?\(?(?:not|rather\s+than|instead\s+of)\s+[*_(\[]*[A-Z]\b.{0,40}"
-    r"|\(?(?:(?:is\s+)?(?:my|the)\s+)?(?:final\s+answer|definitely|certainly|clearly|obviously|probably|for\s+sure|most\s+likely|no\s+doubt|i\s+(?:think|believe|guess))\)?[.!*_\s]*)$",
+    r"|\(?(?:(?:is\s+)?(?:my|the)\s+)?(?:final\s+answer|definitely|certainly|clearly|obviously|probably|undoubtedly|without\s+(?:a\s+)?doubt|hands\s+down|for\s+sure|most\s+likely|no\s+doubt|i\s+(?:think|believe|guess))\)?[.!*_\s]*)$",
     re.IGNORECASE,
 )
 """As in "B, not C", "B is my final answer" and "B (probably)"."""
@@ -98,7 +98,8 @@ def read_option_layout(text: str, parser: OptionParser) -> Reading | None:
 def _read_closing_label(text: str, parser: OptionParser) -> Reading | None:
     """Read the letter at the end of the last line: "So the pressure rises. (C)", "... must be (B).", "the nucleus (D)"."""
     end = len(text.rstrip())
-    if predicate := _CLOSING_PREDICATE.search(text, max(0, end - _MAX_LABEL_DISTANCE)):
+    predicate = _CLOSING_PREDICATE.search(text, max(0, end - _MAX_LABEL_DISTANCE))
+    if predicate and statement_mood.mood(text, *predicate.span(1)) in ("asserted", "conditional"):
         return Reading(predicate[1], "prose", *predicate.span(1))
     line_begin = text.rfind("\n", 0, end) + 1
     tail_begin = max(line_begin, end - _MAX_LABEL_DISTANCE)

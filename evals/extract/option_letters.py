@@ -29,7 +29,7 @@ _NOT_A_LETTER = (
 _CLOSING_MARKS = r"(?P<close>(?:[*_`~$\"'”’»)\]}）】」』》]|\\[)\]}])*+)"
 _FIRST_LETTER = lazy_pattern(rf"{_PREFIX}(?P<letter>[A-Za-z]){_NOT_A_LETTER}{_CLOSING_MARKS}", re.IGNORECASE)
 _NEXT_LETTER = lazy_pattern(
-    r"(?:\s|\\[,;:! ]|\\(?:text\w*|mathrm|mbox)\s*\{)*+(?:,|;|/|&|、|，|\band\b|\bor\b|和|或|与|及)(?:\s*+(?:and|or|also|possibly|perhaps|maybe|even)\b)*+"
+    r"(?:\s|\\[,;:! ]|\\(?:text\w*|mathrm|mbox)\s*\{)*+(?:,|;|/|&|、|，|\band\b(?:\s?/\s?or\b)?|\bor\b|和|或|与|及)(?:\s*+(?:and|or|also|possibly|perhaps|maybe|even)\b)*+"
     r"(?P<prefix>(?:[\s*_`$\"'(\[{}（【]|\\[,;:! ]|\\(?:text|mathrm|mathbf)\b|\b(?:option|choice)\b)*+)"
     rf"(?P<letter>[A-Za-z]){_NOT_A_LETTER}{_CLOSING_MARKS}",
     re.IGNORECASE,
@@ -37,7 +37,7 @@ _NEXT_LETTER = lazy_pattern(
 _OR = lazy_pattern(r"\s*(?:or\b|或)", re.IGNORECASE)
 _LETTER_RUN = lazy_pattern(rf"{_PREFIX}(?P<run>[A-Z]{{2,10}})(?![A-Za-z0-9])")
 _STATEMENT_END = lazy_pattern(
-    r"[^\S\n]*(?:$|\n|\||[.。!！;；:：,，、)）(（]+(?=$|\s|[^\w]|[\u4e00-\u9fff])|[。，；（、]|</|<\||\[/|\\\\|[—–-]\s|—|\([a-z]{2,}|입니다|이다|예요|です|である|だ|选?项|正确|[（(](?=[\u4e00-\u9fff]))"
+    r"[^\S\n]*(?:$|\n|\||[.。!！;；:：,，、)）(（]+(?=$|\s|[^\w]|[\u4e00-\u9fff])|[。，；（、]|</|<\||\[/|\\\\|[—–-]\s|—|\([a-z]{2,}|번?(?:입니다|이다|예요)|です|である|だ|选?项|正确|[（(](?=[\u4e00-\u9fff]))"
 )
 CLAUSE_END = lazy_pattern(
     r"[^\S\n]*(?:$|\n|[.。!！;；](?=$|[\s*_)\]\"'”’])|。|</|<\||\s[—–-]\s|,\s+(?:because|since|as|which|not|and\s+not|with|though|although|while|whereas|followed)\b|\s+\((?!(?!I)[A-Z]\b)[^()\n]{2,60}\)(?=[.!*_\s]*(?:\n|$))|\s+as\s+the\b|\s+(?:rather\s+than|instead\s+of|over|on\s+this\s+one|(?:here|then|overall)(?=[.,;!\n]|$))\b)",

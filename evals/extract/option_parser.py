@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from evals.extract import statement_mood
+from evals.extract.answer_cues import without_denial
 from evals.extract.formatting import HTML_TAG, strip_formatting
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.option_letters import parse_letters
+from evals.extract.option_ordinals import letter_of_place
 from evals.extract.option_text import QUALIFIER, UNDETERMINED, Options, split_gloss, split_label
 from evals.extract.reading import REJECTED, Reading, read_layout
 from evals.extract.statements import Form
@@ -20,8 +23,10 @@ _NO_OPTION_STATEMENT = lazy_pattern(
     re.IGNORECASE,
 )
 """A statement that none of the options is the answer."""
-_LETTER_BESIDE_TEXT = lazy_pattern(r"[(（]\s*(?:(?:option|choice|answer|letter)\s+)?([A-Z])\s*[)）]")
-"""A letter next to an option's text."""
+_LETTER_BESIDE_TEXT = lazy_pattern(
+    r"[(（]\s*(?:(?:option|choice|answer|letter)\s+)?([A-Z])\s*[)）](?![\w=#(\[])"
+)
+"""A letter next to an option's text; not the branch of a SMILES, as in `CC(C)=O`."""
 _NONE_OF_THEM = lazy_pattern(
     r"(?:none|neither)\s+of\s+(?:the\s+)?(?:these|above|them|options|choices|others)(?:\s+options)?",
     re.IGNORECASE,
@@ -56,6 +61,16 @@ MAX_GLOSS_CHARS = 200
 """Maximum number of characters of a line that are compared with the text of the option that its letter names."""
 _BULLET = lazy_pattern(r"\s*(?:[-–—•]|\d[.)])\s+(?=[*_(]{0,3}[A-Z]\b)")
 _COMBINING_WORD = lazy_pattern(r"\b(?:and|only|both|or|neither|alone)\b", re.IGNORECASE)
+_ROMAN = lazy_pattern(r"\b(?:I{1,3}|I?V|VI{1,3})\b")
+_ROMAN_LIST = lazy_pattern(
+    r"[\s*_(]*(?:(?i:statements?|options?|items?)\s+)?(?:I{1,3}|I?V|VI{1,3})\b\)?(?:\s*(?:,\s*(?:and\b)?|\band\b|&|、|和)\s*\(?(?:I{1,3}|I?V|VI{1,3})\b\)?){1,6}(?:\s+(?i:only|alone))?[\s*_).]*"
+)
+"""As in "I, II and IV only"; the numbers of statements, not options."""
+_CONCLUDING_WORD = lazy_pattern(
+    r"^[\s*_#]*(?:(?:结论|结果|判断|结论是)[*_]*[::]|(?:综上(?:所述)?|因此|所以|故)[,,:]?|(?:conclusion|verdict|prediction|decision)[*_]*:)[\s*_]*",
+    re.IGNORECASE,
+)
+"""As in "结论: 否" ("conclusion: no")."""
 _STRUCTURE = lazy_pattern(r"\s*[A-Za-z\d@+\-\[\]]*\([^\s()]+\)[^\s()]\S*\s*")
 """A SMILES with a branch, whose "(C)" is not an option."""
 _SYMBOL = lazy_pattern(r"[\s*_]{0,9}\$(?P<letter>[a-z])\$[.\s*_]{0,9}")
@@ -93,6 +108,9 @@ class OptionParser:
             content = HTML_TAG.sub("", content)
         if form == "line" and (bullet := _BULLET.match(content)):
             content = content[bullet.end() :]
+        content = without_denial(content) or content
+        if self._names_statements and (roman := _ROMAN_LIST.fullmatch(content)):
+            return self._option_of_statements(roman[0])
         letters, _, _ = parse_letters(content, 0, len(content), allow_unmarked=True, allow_run=True)
         letters = "".join(dict.fromkeys(letters))
         if self._single and (option := self._exact_option(content)) is not None:
@@ -131,6 +149,7 @@ class OptionParser:
         return reading._replace(value=chr(ord("A") + index), form="prose")
 
     def _parse_unstated_option(self, content: str, form: Form) -> Any:
+        content = _CONCLUDING_WORD.sub("", content)
         if _DENIED_AFTER_BRACKET.match(content):
             return None
         if (named_letter := self.options.letter_of_text(content)) is not None:
@@ -141,7 +160,7 @@ class OptionParser:
 
     def _read_sentence_end(self, text: str) -> Reading | None:
         """Read an option's text at the end of the last sentence, or the option that a single sentence calls the answer."""
-        end = len(text.rstrip().rstrip(".。*_ "))
+        end = len(text.rstrip().rstrip(".。*_\"'”’ "))
         begin = max(
             (sentence_end.end() for sentence_end in _SENTENCE_END.finditer(text, max(0, end - 400), end)),
             default=max(0, end - 400),
@@ -229,6 +248,22 @@ class OptionParser:
         letter = chr(ord("A") + indices[0]) if len(indices) == 1 else None
         return None if letter == letters else letter
 
+    @cached_property
+    def _names_statements(self) -> bool:
+        """Return whether an option combines numbered statements, such as "I and II"."""
+        return any(map(_ROMAN_LIST.fullmatch, self._option_texts))
+
+    def _option_of_statements(self, stated: str) -> Any:
+        """Return the option that combines the same statements, such as "I and II" for "I & II"; REJECTED if there is none."""
+        numerals = _ROMAN.findall(stated)
+        indices = [
+            i
+            for i, text in enumerate(self._option_texts)
+            if _ROMAN_LIST.fullmatch(text) and _ROMAN.findall(text) == numerals
+        ]
+        self.has_rejected = self.has_rejected or len(indices) != 1
+        return chr(ord("A") + indices[0]) if len(indices) == 1 else REJECTED
+
     def _parse_stated_option(self, content: str, form: Form) -> Any:
         """Read an option by its text; REJECTED for an answer that is not an option."""
         content = QUALIFIER.sub("", content)
@@ -236,6 +271,8 @@ class OptionParser:
             beside_text = _LETTER_BESIDE_TEXT.search(content)
             is_contradicted = beside_text and letter != beside_text[1] < chr(ord("A") + self.count)
             return REJECTED if is_contradicted else letter
+        if (letter := letter_of_place(content)) is not None:
+            return letter if letter < chr(ord("A") + self.count) else REJECTED
         if _NO_OPTION_STATEMENT.match(content):
             undetermined = UNDETERMINED.search(content) and self.options.letter_of_undetermined()
             return undetermined or (self._option_texts and self.options.letter_of_none()) or REJECTED

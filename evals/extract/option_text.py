@@ -15,6 +15,7 @@ from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.number_words import spelled_number
 
 _PERCENT = lazy_pattern(r"(?<=\d)\s?(?:percent|per\s?cent)\b", re.IGNORECASE)
+_DEGREES = lazy_pattern(r"(?<=\d)\s?degrees?(?:\s(?P<scale>[CF])(?:elsius|ahrenheit)?)?\b", re.IGNORECASE)
 _SINGLE_GROUP = lazy_pattern(r"([\^_])\{(\w{1,3})\}")
 _FRACTION = lazy_pattern(r"\\[dtc]?frac\s*\{([^{}]{1,80})\}\s*\{([^{}]{1,80})\}")
 _SHORT_FRACTION = lazy_pattern(r"\\[dtc]?frac\s*(\d)\s*(\d)")
@@ -80,7 +81,7 @@ class Options:
         self._max_statement_chars = 2 * max(map(len, options), default=0) + 120
         self._none_indices = [i for i, option in enumerate(options) if _NONE_OF_THEM.match(option.strip())]
         self._texts, unit = _without_common_unit(options)
-        self._unit = normalise_text(unit).casefold()
+        self._unit = normalise_text(f"1 {unit}")[1:].casefold()
         self._longest_words = [_longest_word(option) for option in self._texts]
 
     def letter_of_text(self, statement: str) -> str | None:
@@ -283,6 +284,8 @@ def _unicode_symbol(command: re.Match[str]) -> str:
 def normalise_text(text: str) -> str:
     """Return the text without formatting, spaces and leading article; fractions are written as `a/b`."""
     text = _PERCENT.sub("%", strip_formatting(text))
+    if "egree" in text:
+        text = _DEGREES.sub(r"°\g<scale>", text)
     if "-1" in text or "⁻¹" in text:
         text = _INVERSE_UNIT.sub(r"/\1", text)
     text = _ascii_digits(text).replace("\\$", "").replace("\\%", "%")

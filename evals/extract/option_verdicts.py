@@ -22,10 +22,11 @@ _VERDICT_WORD = lazy_pattern(
     re.IGNORECASE,
 )
 _CLOSING_VERDICT = lazy_pattern(
-    r"[^\n]*(?:\s[—–-]|[:→])\s*[*_]*(?:(?P<tick>true|correct)|(?P<cross>false|incorrect))\b[*_]*[.;]?\s*$",
+    r"[^\n]*(?:\s[—–-]|[:→])\s*[*_]*(?:(?P<tick>true|correct)|(?P<cross>false|incorrect))\b[*_]*[.;]?\s*$"
+    r"|(?:(?!\b(?:yes|no|true|false)\b)[^\n])*\|\s*[*_]*(?:(?P<yes>yes|true)|(?P<no>no|false))\b[*_]*\s*\|?\s*$",
     re.IGNORECASE,
 )
-"""As in "A. Entropy increases — true.", a verdict after the option's text."""
+"""As in "A. Entropy increases — true.", a verdict after the option's text, or in the only cell of its kind in a table's row."""
 _CONDITION = lazy_pattern(r"\s*,?\s*(?:only|if|when|unless|but|except|provided|under)\b", re.IGNORECASE)
 _MAX_VERDICT_CHARS = 300
 """Maximum length of the verdict on one option in characters; the rest is ignored."""
@@ -76,7 +77,7 @@ def _parse_verdict(piece: str, piece_begin: int, count: int) -> OptionVerdict | 
     if word is not None and not marks:
         marks = {"tick" if word["tick"] or word["right"] else "cross"}
     if closing is not None:
-        marks = {"tick" if closing["tick"] else "cross"}
+        marks = {"tick" if closing["tick"] or closing["yes"] else "cross"}
     if len(marks) != 1:
         return None
     return OptionVerdict(item["letter"], piece_begin + item.start("letter"), marks == {"tick"})

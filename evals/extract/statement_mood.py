@@ -15,7 +15,9 @@ Mood: TypeAlias = Literal["asserted", "negated", "conditional", "other", "asked"
 
 MAX_CONTEXT_CHARS = 120
 """Maximum number of characters examined before a statement, in lower case, since IGNORECASE is three times as slow."""
-_CLAUSE_END = lazy_pattern(r"(?:[.!?;](?=\s)|[。；！？\n]|\bbut\b|\bhowever\b|但是?|然而|而是)")
+_CLAUSE_END = lazy_pattern(
+    r"(?:[.!?;](?=[\"'”’)*_]{0,3}\s)|[。；！？\n]|\bbut\b|\bhowever\b|但是?|然而|而是)"
+)
 _CONCESSION = lazy_pattern(
     r"\W*(?:(?:and|so|thus|hence)\s+)?(?:while|although|though|even\s+though|despite|whereas|unlike)\b[^,\n]{0,100},\s*"
 )
@@ -62,14 +64,16 @@ _OTHER_ANSWER = lazy_pattern(
     r"|(?:some|many|most)\s+\w+\s+(?:would|will|might)\s+(?:say|pick|choose|answer|guess|think)\b"
     r"|(?:question|problem|task|prompt)\s+(?:says|states|claims|asserts)\s+(?:that\s+)?(?:it|this)\s+is\b"
     r"|(?<!\bi )(?:insist|claim|argue|maintain|assert|allege)s?\b|(?<!\bi )(?<!\bsecond )(?:insisted|claimed|argued|said|thought|believed|thinks|believes)\b"
+    r"|\bsays\s+(?:that\s+)?(?:the\s+(?:correct\s+)?answer|it['’]?s?)\b|\bsays\s+(?:that\s+)?(?:the\s+)?$|\baccording\s+to\s+(?:(?:the|a|an|my|some|one|his|her)\s+)?(?:\w+\s+)?(?:forum|blog|website|web|internet|post|friend|classmate|colleague|tutor|teacher|answer\s+key|key)\b"
     r"|(?:second|next|third)[- ]?(?:best|closest|likeliest|most)|runner-up|alternative"
     r"|(?:initial|first|earlier|previous|original|naive|old|former|published|reported|his|her|their|your|student['’]s|someone['’]s)\s+(?:\w+\s+)?(?:answer|guess|thought|attempt|choice|instinct|impression|intuition|idea|result|value)"
     r"|(?:initially|originally|previously|earlier|at\s+first|naively)\b"
     r"|i\s+(?:first|initially|originally|previously)|was\s+tempted|format\b|template\b|instruct|placeholder"
-    r"|(?:for|of|to|in)\s+(?:the\s+)?(?:(?:part|step|item|subquestion|subpart)\s*\(?(?:[b-h]|[2-9]|i{1,3}|iv|v)\b|(?:next|other|previous|second|following|original|similar|last)\s+(?:part|question|problem|exercise|case|item))"
+    r"|(?:for|of|to|in)\s+(?:the\s+)?(?:(?:part|step|item|subquestion|subpart)\s*\(?(?:[b-h]|[2-9]|i{1,3}|iv|v)\b|(?:next|other|previous|second|following|follow-?up|related|bonus|original|similar|last)\s+(?:part|question|problem|exercise|case|item))"
     r"|(?:answer|choice)\s+(?:really\s+|strongly\s+)?depends\b)"
     r"[^.。;；\n]{0,90}$"
-    r"|\b(?:students?|readers|someone|somebody|anyone|those|test-takers)\s(?:who|\w+ing)\b[^.,;\n]{0,80}\b(?:would|might|may|could|will|often|usually)\b[^.,;\n]{0,40}$"
+    r"|\b(?:students?|readers|someone|somebody|anyone|those|test-takers|defenders?|proponents?|supporters?|advocates?|critics?|opponents?)\s(?:who|of|\w+ing)\b[^.,;\n]{0,80}\b(?:would|might|may|could|will|often|usually)\b[^.,;\n]{0,40}$"
+    r"|\b(?:an?|the|my|our|one|very)\s+(?:initial|first|earlier|previous|former|naive|tempting|common|popular|frequent|typical|usual)\s*(?:(?:answer|choice|option|pick)\b[^.,;\n]{0,20})?$"
 )
 _DEPENDS = lazy_pattern(r"\W*(?:it|that)\s+(?:really\s+)?depends\s+on\b[^.:]{0,60}:[^.。;；\n]{0,90}$")
 """As in "It depends on the solvent: in water"."""
@@ -134,7 +138,7 @@ def mood(text: str, begin: int, end: int, *, link: str = "") -> Mood:
 
 
 _CONDITIONAL_ANSWER = lazy_pattern(
-    r"\S{1,24},?\s+(?:only\s+)?(?:if|unless)\s+(?!(?:i|my|you|we)\b)|\S{1,24}(?:[,;]\s+(?:(?:and|while|whereas)\s)?|\s(?:and|while|whereas)\s)(?:for|when|at|in(?=[^,;\n]{1,50}\sis\s[*_(]{0,3}(?-i:[A-J])\b))\s[^,;\n]{1,40}?\s(?:it|the\s+answer)\s+is\b|\S{1,6}(?:라고\s*\S{1,3}\s*수|일\s*수|라면|인지)|\S{1,14}かもしれ|[^,\n]{1,24},\s*也(?:有)?可能",
+    r"\S{1,24},?\s+(?:only\s+)?(?:if|unless)\s+(?!(?:i|my|you|we)\b)|\S{1,24}(?:[,;]\s+(?:(?:and|while|whereas)\s)?|\s(?:and|while|whereas)\s)(?:for|when|at|in(?=[^,;\n]{1,50}\sis\s[*_(]{0,3}(?-i:[A-J])\b))\s[^,;\n]{1,40}?\s(?:it|the\s+answer)\s+is\b|\S{1,6}(?:라고\s*\S{1,3}\s*수|일\s*수|라면|인지)|\S{1,14}かもしれ|[^,\n]{1,24},\s*也(?:有)?可能|[*_(]{0,3}(?-i:[A-J])[)*_]{0,3}(?:\s(?:when|in|for|at|with)\s[^,.;\n]{1,60})?[,;]\s+(?:otherwise|else)[,\s]",
     re.IGNORECASE,
 )
 """As in "B if the reaction is reversible" and "B，也可能是C"."""
@@ -145,9 +149,26 @@ _HYPOTHETICAL_ANSWER = lazy_pattern(
 """After "would be", as in "B under another convention"."""
 
 
-def is_conditional_answer(text: str, begin: int, end: int, *, link: str) -> bool:
-    """Return whether the answer from `begin` to `end`, after a link such as "is", is followed by a condition."""
+_CONDITION_BEFORE = lazy_pattern(
+    r"(?:^|[.;:!?\n]\s*)[*_]*(?:(?:for\s+(?:example|instance)|similarly|likewise|conversely|however|and|but|so|thus|hence|therefore),?\s+)?(?:if|unless|provided|providing|as\s+long\s+as|so\s+long\s+as|in\s+case|only\s+if)\b"
+    r"(?!\s+(?:(?:that\s+)?(?:i|we|you|one|anything|so)\b|(?:forced|pressed|pushed|asked|necessary|needed)\b))[^.;:!?\n]*,\s*(?:then\s+)?(?:the\s+)?(?:\w+\s+)?$"
+    r"|(?:^|[.;:!?\n]\s*)(?:suppose|assume|imagine)\b[^.;:!?\n]*\.\s+then,?\s+(?:the\s+)?(?:\w+\s+)?$",
+    re.IGNORECASE,
+)
+"""As in "Provided that light is present, the correct", before "answer is B"."""
+_LETTER = lazy_pattern(r"[*_$(\[]{0,3}(?:(?i:option|choice)\s+[*_(]{0,3})?[A-J](?![\w=^/]|\s*[=+])")
+
+
+def is_conditional_answer(text: str, begin: int, end: int, *, noun_begin: int, link: str) -> bool:
+    """Return whether the answer from `begin` to `end`, after a noun and a link such as "is", has a condition.
+
+    A condition before the noun only counts for an option: "If each side is 4, the answer is 16" repeats the question.
+    """
     return bool(
         _CONDITIONAL_ANSWER.match(text, begin, end)
+        or (
+            _LETTER.match(text, begin, end)
+            and _CONDITION_BEFORE.search(text, max(0, noun_begin - MAX_CONTEXT_CHARS), noun_begin)
+        )
         or ("would" in link and _HYPOTHETICAL_ANSWER.match(text, begin, end))
     )

@@ -61,7 +61,7 @@ _VERB = (
     r"\s+(?:is|are|was|will\s+be|would\s+be|must\s+be|should\s+be|(?:has|would\s+have|ought)\s+to\s+be|(?:can|could)\s+only\s+be|(?:seems|appears)\s+to\s+be|remains|becomes|equals|comes\s+out\s+(?:to|as)|turns\s+out\s+to\s+be)\b"
     r"(?:\s+not\s+[^\s,]{1,12}\s*,?\s+but\b)?(?:\s+(?:therefore|thus|then|hence|simply|just|now|clearly|indeed|still|actually|given\s+by|as\s+follows))?"
 )
-_SIGN = rf"{_FORMATTING}\s{{0,3}}(?P<mark>[:：=]|[-=]>|[→⇒⟹➜➔➡👉]\ufe0f?|\s[—–-]\s|\|){_FORMATTING}"
+_SIGN = rf"{_FORMATTING}\s{{0,3}}(?P<mark>[:：=]|[-=]>|[→⇒⟹➜➔➡👉]\ufe0f?|\s[—–-]\s|—\s|\|){_FORMATTING}"
 _LINK = rf"(?:{_SIGN}|(?P<verb>{_VERB})(?:{_FORMATTING}\s{{0,3}}(?P<colon>[:：]))?|(?P<line>{_FORMATTING}[^\S\n]*\n))"
 """The text between a noun such as "answer" and the answer itself."""
 _ENGLISH_LINK = lazy_pattern(
@@ -73,7 +73,7 @@ _ABBREVIATION_LINK = lazy_pattern(rf"s?\.?(?:{_LINK}|[^\S\n]+(?=\S))", re.IGNORE
 _CHINESE_LINK = lazy_pattern(
     r"(?:选项)?[」』】)）]{0,2}\s*(?:(?:应该|应当|应|就|只能|最终|故|可能)?\s*(?:不是[^,，。;；\n]{1,12}[,，]\s*而)?(?P<verb>是|为|选?填入?|选择?|等于)\s*(?P<colon>[:：])?|"
     + _SIGN
-    + rf"|(?P<line>{_FORMATTING}[^\S\n]*\n)|(?<=】)(?P<tagged>))"
+    + rf"|(?P<line>{_FORMATTING}[^\S\n]*\n)|(?<=】)(?P<tagged>)|[^\S\n]+(?=[*_(]{{0,3}}[A-Z\d]\w{{0,3}}[*_)]{{0,3}}[.。]?\s*(?:\n|$)))"
 )
 _EMPTY_LINK = lazy_pattern(r"(?P<mark>)")
 """The empty link after a cue word that ends in a colon, such as "result:"."""
@@ -346,7 +346,7 @@ def statement_after_link(text: str, noun_begin: int, link: re.Match[str], limit:
         or _LEAST_LIKELY.search(text, max(0, noun_begin - 24), noun_begin)
     ):
         return Statement("sentence", begin, end, "negated")
-    if statement_mood.is_conditional_answer(text, begin, end, link=link[0]):
+    if statement_mood.is_conditional_answer(text, begin, end, noun_begin=noun_begin, link=link[0]):
         return Statement("sentence" if is_sentence else "line", begin, end, "conditional")
     mood = statement_mood.mood(text, noun_begin, end if is_sentence else begin, link=link[0])
     return Statement("sentence" if is_sentence else "line", begin, end, mood)

@@ -9,7 +9,7 @@ from evals.extract.formatting import half_width, strip_formatting
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.reading import REJECTED, Reading, read_answer, unless_retracted
 from evals.extract.statement_mood import mood
-from evals.extract.statements import Form
+from evals.extract.statements import Cue, CueReading, Cues, Form, Statement
 from evals.extract.visible import visible
 
 MAX_CHARS = 100_000
@@ -24,7 +24,7 @@ _YES = rf"yes|yep|yeah|true|correct|right|affirmative|holds|是的?|对的?|正�
 _NO = rf"no|nope|not|false|incorrect|wrong|untrue|negative|不是|不对|不能|不会|不正确|否|不|错误?|没有|假|不成立|{_NO_ELSEWHERE}"
 _STATED = lazy_pattern(rf"\W{{0,6}}{_HEDGE}(?:(?P<no>{_NO})|(?P<yes>{_YES}))(?![\w/'’-])", re.IGNORECASE)
 _STATED_CHINESE = lazy_pattern(
-    r"\W{0,6}(?:(?P<no>不是|不对|不能|不会|不正确|否|不|错误?|没有|假)|(?P<yes>是的?|对的?|正确|真|成立))(?=[\s,，。.;；!！:：、()（）]|$)"
+    r"\W{0,6}(?:(?P<no>不是|不对|不能|不会|不正确|否|不|错误?|没有|假)|(?P<yes>是的?|对的?|没错|正确|真|成立))(?=[\s,，。.;；!！:：、()（）]|$)"
 )
 _ALTERNATIVES = lazy_pattern(
     r"\W{0,6}(?:yes|no|true|false|是|否)\s*(?:/|\bor\b|\band\b|或|和|\|)\s*(?:yes|no|true|false|是|否)\b",
@@ -53,13 +53,24 @@ _NOT_ASSERTED = lazy_pattern(
     re.IGNORECASE,
 )
 """Words with which a sentence does not assert that the chart supports the statement."""
+_LEFT_OPEN = lazy_pattern(
+    r"\b(?:whether|unclear|unsure|cannot\s+(?:tell|say|confirm|determine|decide)|(?:if|unless)(?=[^,;]*$))\b|是否|能否",
+    re.IGNORECASE,
+)
+"""As in "I cannot tell whether the statement", before "is true"."""
 _CLOSING_VERDICT = lazy_pattern(
-    r"\b(?:is|are|seems|appears\s+to\s+be|must\s+be|holds)\s+(?:therefore\s+|thus\s+|clearly\s+|indeed\s+|not\s+(?P<not>)){0,2}(?P<english>correct|incorrect|true|false|right|wrong|untrue|accurate|inaccurate|valid|invalid)\W*$"
+    r"(?:\b(?:is|are|seems|appears\s+to\s+be|must\s+be|holds)\s+|[✅❌✓✗→⇒\n]\s*[*_]*|[.!]\s+[*_]*)(?:therefore\s+|thus\s+|clearly\s+|indeed\s+|not\s+(?P<not>)){0,2}(?P<english>correct|incorrect|true|false|right|wrong|untrue|accurate|inaccurate|valid|invalid)\W*$"
     r"|\b(?:statement|claim|assertion|it|this|that)\s+(?:holds(?:\s+(?:true|up))?|(?P<fails>(?:does\s+not|doesn['’]t)\s+hold(?:\s+(?:true|up))?))\W*$"
     r"|\b(?:chart|data|graph|figure|plot)\s+(?:clearly\s+)?(?:(?:supports?|confirms?)|(?P<denies>(?:does\s+not|do\s+not|doesn['’]t|don['’]t)\s+(?:support|confirm)|contradicts?|refutes?))\s+(?:the|this)\s+(?:statement|claim|assertion)\W*$"
+    r"|\b(?:statement|claim|assertion)\s+is\s+(?:clearly\s+|fully\s+)?(?:(?P<unsupported>not\s+(?:supported|confirmed|consistent)|unsupported|contradicted|refuted|inconsistent)|supported|confirmed|consistent)\s+(?:by|with)\s+(?:the\s+)?(?:chart|data|graph|figure|plot)\W*$"
+    r"|\?\s+[*_]*(?:it|they|this|that)\s+(?:does|do|is|are|has|was|were)(?P<short_no>\s+not|n['’]t)?\W*$"
+    r"|(?:说法|断言|陈述|结论|描述)[^,,。\n]{0,12}?(?P<mismatch>不)?(?:符合|一致|相符|吻合)[^,,。\n]{0,8}\W*$"
+    r"|(?:图表?|数据|图中)[^,,。\n]{0,12}?与[^,,。\n]{0,6}(?:说法|断言|陈述|描述)(?P<differs>不|并不)?(?:一致|相符|吻合|符合)\W*$"
     r"|(?:说法|断言|陈述|结论|判断|描述)(?:是|为)?(?P<chinese>不?正确|错误|不?对|真|假|不?成立)的?\W*$",
     re.IGNORECASE,
 )
+_DENIALS = ("fails", "denies", "unsupported", "short_no", "mismatch", "differs")
+"""Groups of `_CLOSING_VERDICT` that deny the statement without a verdict such as "false"."""
 _FALSE_WORDS = frozenset(
     [
         "incorrect",
@@ -77,6 +88,20 @@ _FALSE_WORDS = frozenset(
 )
 
 
+def _read_conclusion(text: str, begin: int) -> CueReading | None:
+    """Read "Prediction: no" and "结论：否" ("conclusion: no") at the start of a line."""
+    line_begin = text.rfind("\n", 0, begin) + 1
+    colon = text.find(":", begin, begin + 16)
+    if colon < 0 or text[line_begin:begin].strip(" *_#>-"):
+        return None
+    end = text.find("\n", colon)
+    statement = Statement("line", colon + 1, len(text) if end < 0 else end, mood(text, begin, colon + 1))
+    return None, statement, True
+
+
+_CUES = Cues(Cue(word, _read_conclusion) for word in ("conclusion", "prediction", "结论", "判断", "预测"))
+
+
 def stated_yes_no(text: str) -> Reading | None:
     """Read the yes or no that is stated as an answer; the value is a bool. "There is no base" states none.
 
@@ -85,7 +110,7 @@ def stated_yes_no(text: str) -> Reading | None:
     and "yes and no" are not answers.
     """
     text = half_width(text)
-    reading = read_answer(text, _parse_yes_no, use_layout=False)
+    reading = read_answer(text, _parse_yes_no, cues=_CUES, use_layout=False)
     visible_text = visible(text).text
     return unless_retracted(visible_text, reading if reading is not None else _read_prose(visible_text))
 
@@ -156,7 +181,7 @@ def _read_opening_verdict(text: str, text_begin: int) -> Reading | None:
 
 
 _OPENING_WORD = lazy_pattern(
-    rf"\W{{0,6}}(?:(?P<no>false|incorrect|wrong|nope|no|{_NO_ELSEWHERE})|(?P<yes>true|correct|yes|yep|yeah|{_YES_ELSEWHERE}))(?=\W*(?:$|\n|[.,;:!—–、。]))",
+    rf"\W{{0,6}}(?:(?P<no>false|incorrect|wrong|nope|no|{_NO_ELSEWHERE})|(?P<yes>true|correct|yes|yep|yeah|(?:right|indeed|exactly)(?=\W*$)|{_YES_ELSEWHERE}))(?=\W*(?:$|\n|[.,;:!—–、。]))",
     re.IGNORECASE,
 )
 
@@ -168,11 +193,13 @@ def _read_closing_verdict(text: str) -> Reading | None:
     if verdict is None:
         return None
     group = "english" if verdict["english"] else "chinese"
+    sentence_begin = max(text.rfind(stop, 0, verdict.start()) for stop in ".!?\n。") + 1
+    if _LEFT_OPEN.search(text, sentence_begin, verdict.start()):
+        return None
     if verdict[group] is None:
-        sentence_begin = max((text.rfind(stop, 0, verdict.start()) for stop in ".!?\n。"), default=-1) + 1
         if text[:end].endswith("?") or _NOT_ASSERTED.search(text, sentence_begin, verdict.start()):
             return None
-        is_denied = verdict["fails"] or verdict["denies"]
+        is_denied = any(verdict[group] for group in _DENIALS)
         return Reading(not is_denied, "prose", *verdict.span())
     is_yes = (verdict[group].lower() not in _FALSE_WORDS) == (verdict["not"] is None)
     return Reading(is_yes, "prose", *verdict.span(group))

@@ -18,10 +18,11 @@ from evals.extract.choices import letters_by_layout
 from evals.extract.formatting import half_width, shortened_answers
 from evals.extract.option_cues import CUES
 from evals.extract.option_letters import parse_letters
-from evals.extract.option_text import EMPHASISED_START
+from evals.extract.option_text import EMPHASISED_START, Options
 from evals.extract.option_verdicts import option_verdicts
 from evals.extract.reading import REJECTED, Reading, read_answer, read_layout
 from evals.extract.smiles import looks_like_smiles
+from evals.extract.statement_mood import mood
 from evals.extract.statements import Form
 from evals.extract.visible import visible
 from evals.scorers.formula import element_counts
@@ -31,7 +32,9 @@ from evals.types import Prompt, Reply, Sample, Score
 OptionsReader = Callable[[str, Sequence[str]], tuple[str, ...] | None]
 """(reply, options as shown) -> letters as shown, in the order stated; None if none is stated."""
 
-_LETTERS = re.compile(r"[(\[]?[A-Z][)\]]?(?:(?:\s*+(?:[,;/&+、和]|\band\b)\s*+|\s++)[(\[]?[A-Z][)\]]?)*[.:]?")
+_LETTERS = re.compile(
+    r"[(\[]?[A-Z][)\]]?(?:(?:\s*+(?:[,;/&+、和]|\band\b)\s*+|\s++|(?<=[)\]])(?=[(\[]))[(\[]?[A-Z][)\]]?)*[.:]?"
+)
 _LOWER_CASE_LETTERS = re.compile(
     r"[(\[]?[a-z][)\]]?(?:\s*+(?:,\s*+(?:and\b)?|[;/&+、和]|\band\b)\s*+[(\[]?[a-z][)\]]?)+[.:]?"
 )
@@ -50,10 +53,20 @@ _QUOTED_LETTER = re.compile(r"[\"']([A-Z])[\"']")
 _LIST_SEPARATOR = re.compile(r"[;\n、和]|,(?=\s)|\band\b")
 _FURTHER_LETTER = re.compile(r"\W{0,4}(?:and|also|plus|as\s+well\s+as)\b[^.\n]{0,12}\b[A-Z]\b")
 _ALTERNATIVES = re.compile(
-    r"(?<![A-Za-z])[A-Z][)\]*}]*\s*(?:,\s*)?(?:\bor\b|或)\s*(?:option\s+)?[(\[*{]*[A-Z](?![A-Za-z])",
+    r"(?<![A-Za-z])[A-Z][)\]*}]*\s*(?:,\s*)?(?:(?:\band\s?/\s?)?\bor\b|或)\s*(?:option\s+)?[(\[*{]*[A-Z](?![A-Za-z])",
     re.IGNORECASE,
 )
 """Two options joined by "or"."""
+_CONTRAST = re.compile(r"[,;]\s*(?:(?:but|and)\s+)?not\b")
+_LIST = r"(?P<list>[*_(]*[A-Z][)*_]*(?:(?:,\s*(?:and\s+)?|\s+and\s+|\s*&\s*)[*_(]*[A-Z][)*_]*)+)(?![A-Za-z])"
+_CLOSING_LIST = re.compile(
+    r"(?:^|(?<=[.!?:;]\s)|(?<=\n))(?:(?:[Ss]o|[Tt]hus|[Hh]ence|[Tt]herefore|[Aa]ccordingly|[Tt]hat is|[Nn]amely|i\.e\.),?\s+)?"
+    r"(?:(?P<only>[Oo]nly)\s+|(?:[Tt]he\s+|[Tt]hese\s+|[Tt]hose\s+)?(?:(?!\b(?:wrong|incorrect|false|other|remaining|not|available|possible|given)\b)\w+\s+){0,6}?(?:is|are|must\s+be)\s*:?\s+)?"
+    + _LIST
+    + r"(?(only)(?:\s+(?:contain|have|fit|work|satisfy|show|meet|match|qualify|hold|remain|apply|can|do)\b(?!\s+not\b|n)[^.\n]{0,80})?|(?:\s+are\s+(?:the\s+(?:ones|answers?)|right|correct|what\s+remains))?)[*_]*\.?$"
+)
+"""As in "Hence A and C.", "the right ones are A and C" or "only A and C contain an OH group", at the end of a reply."""
+_MAX_CLOSING_CHARS = 240
 _MAX_ANSWER_CHARS = 60
 """Maximum length of a tag, line or JSON value that is rejected, rather than skipped, if it names no option."""
 
@@ -69,13 +82,13 @@ def options_stated(text: str, options: Sequence[str], *, truncated: bool = False
         reading = (
             _read_option_verdicts(text, len(options))
             or read_layout(text, parser.parse_layout)
+            or _read_closing_list(text, len(options))
             or letters_by_layout(text, len(options))
         )
-    if (
-        reading is None
-        or not reading.value
-        or _ALTERNATIVES.search(half_width(text), reading.begin, reading.end)
-    ):
+    if reading is None or not reading.value:
+        return None
+    contrast = _CONTRAST.search(text, reading.begin, reading.end)
+    if _ALTERNATIVES.search(half_width(text), reading.begin, contrast.start() if contrast else reading.end):
         return None
     return reading._replace(value=tuple(dict.fromkeys(reading.value)))
 
@@ -90,11 +103,27 @@ def _read_option_verdicts(text: str, option_count: int) -> Reading | None:
     return Reading(letters, "mark", verdicts[0].position, verdicts[-1].position + 1)
 
 
+def _read_closing_list(text: str, option_count: int) -> Reading | None:
+    """Read the letters in the last sentence: "The options are A and C.", "Hence A and C.", "Only A and C contain OH."."""
+    visible_text, truncated = visible(half_width(text))
+    end = len(visible_text.rstrip())
+    closing = None if truncated else _CLOSING_LIST.search(visible_text, max(0, end - _MAX_CLOSING_CHARS), end)
+    if closing is None:
+        return None
+    letters = re.findall(r"(?<![A-Za-z])[A-Z](?![A-Za-z])", closing["list"])
+    is_every_option = len(set(letters)) == option_count and not closing["only"]
+    if is_every_option or max(letters) >= chr(ord("A") + option_count):
+        return None
+    is_asserted = mood(visible_text, *closing.span("list")) == "asserted"
+    return Reading(tuple(letters), "prose", *closing.span("list")) if is_asserted else None
+
+
 class _Parser:
     """Parses a statement: a list of letters, texts of options, or letters with their texts."""
 
     def __init__(self, options: Sequence[str]) -> None:
         self._texts = [_normalise(option) for option in options]
+        self._options = Options(options)
         self.has_rejected = False
 
     def __call__(self, content: str, form: Form) -> Any:
@@ -129,6 +158,8 @@ class _Parser:
             if letters := _parse_letters(head) or _parse_texts(head, self._texts):
                 remainder = content[content.find(head) + len(head) :] if head in content else ""
                 return REJECTED if _FURTHER_LETTER.match(remainder) else letters
+        if letter := self._options.letter_of_text(content):
+            return (letter,)
         if _is_chemical(content):
             return REJECTED
         stated, _, _ = parse_letters(content, 0, len(content), allow_unmarked=True, allow_run=True)
@@ -155,7 +186,9 @@ def _parse_letters(statement: str) -> tuple[str, ...] | None:
     normalised = (
         _TEXT_COMMAND.sub(r"\1", _QUOTED_LETTER.sub(r"\1", statement)).strip().strip("*`$ \n").strip()
     )
-    normalised = re.sub(r"(?m)^\s*[-*•]\s+", "", _LEADING_NOUN.sub("", normalised)).replace("**", "")
+    normalised = re.sub(r"(?m)^\s*(?:[-*•]|\d[.)])\s+", "", _LEADING_NOUN.sub("", normalised)).replace(
+        "**", ""
+    )
     if _LETTERS.fullmatch(normalised):
         return tuple(dict.fromkeys(re.findall("[A-Z]", normalised)))
     return None

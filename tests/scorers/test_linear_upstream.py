@@ -31,7 +31,9 @@ TOKEN = re.compile(
 FENCE = re.compile(r"(?<=```json\n)([\s\S]*?)(?=\n```)")
 OBJECT = re.compile(r"\{[^}]*\}")
 OPTION = re.compile(r"\s*([a-dA-D])(?!\w)\s*[):.,\s]?\s*(.*)$")
-LIST = re.compile(r"[(\[]?([A-Z])[)\]]?(?:\s*(?:,|;|/|&|\band\b|\s)\s*[(\[]?([A-Z])[)\]]?)*[.:]?")
+LIST = re.compile(
+    r"[(\[]?([A-Z])[)\]]?(?:\s*(?:,|;|/|&|\band\b|\s|(?<=[)\]])(?=[(\[]))\s*[(\[]?([A-Z])[)\]]?)*[.:]?"
+)
 FRACTION = re.compile(r"\\[dtc]?frac\s*\{\s*([^{}]{1,40}?)\s*\}\s*\{\s*([^{}]{1,40}?)\s*\}")
 TOWER = re.compile(
     r"\d{4,}\s*!|!\s*!\s*!|\^\s*\{?\s*\(?\s*\d{5,}|(?:\^\s*\{?\s*\d+\s*\}?\s*){3,}|\*\*\s*\d{5,}|\d{2000,}"
