@@ -98,3 +98,49 @@ def percent(value: float | None) -> str:
     if 0.9995 <= value < 1.0:
         return "99.9" if value < 0.99995 else ">99.9"
     return f"{100 * value:.1f}" if not 0 < value < 0.0005 else "<0.1"
+
+
+ZERO_WIDTH = 1e-9
+"""Widths up to this one, in percent, are rounding errors."""
+
+
+def format_with_interval(value: float | None, low: float | None, high: float | None, unit: str) -> str:
+    """Format a score with its interval, without unit: `43.6 ±0.9`, or `12.5 +23.5 −9.0` if it is asymmetric.
+
+    >>> format_with_interval(0.4358, 0.4270, 0.4447, "fraction")
+    '43.6 ±0.9'
+    >>> format_with_interval(0.125, 0.035, 0.36, "fraction")
+    '12.5 +23.5 −9.0'
+    >>> format_with_interval(0.90123, 0.90093, 0.90153, "fraction")
+    '90.12 ±0.03'
+    """
+    if value is None:
+        return ""
+    scale = 100.0 if unit == "fraction" else 1.0
+    if low is None or high is None:
+        return f"{scale * value:.1f}" if unit == "fraction" else f"{value:.4g}"
+    down, up = scale * (value - low), scale * (high - value)
+    digits = percent_digits(down, up) if unit == "fraction" else decimal_places(max(down, up))
+    text = f"{scale * value:.{digits}f}"
+    if abs(up - down) <= max(0.1 * (up + down), 1.01 * 10**-digits):
+        return f"{text} ±{_width_text((down + up) / 2, digits)}"
+    return f"{text} +{_width_text(up, digits)} −{_width_text(down, digits)}"
+
+
+def _width_text(width: float, digits: int) -> str:
+    is_hidden = width > ZERO_WIDTH and not round(width, digits)
+    return f"<{10**-digits:g}" if is_hidden else f"{width:.{digits}f}"
+
+
+def percent_digits(*widths: float) -> int:
+    """Return the number of decimals, 1 to 3, with which no width (in percent) is displayed as zero unless it is zero."""
+    positive = [width for width in widths if width > ZERO_WIDTH]
+    return next((digits for digits in (1, 2) if all(round(width, digits) for width in positive)), 3)
+
+
+def decimal_places(half_width: float) -> int:
+    """Return how many decimal places are needed to show two significant digits of an interval's half-width."""
+    digits = 0
+    while half_width and half_width < 10 and digits < 6:
+        half_width, digits = half_width * 10, digits + 1
+    return digits

@@ -54,35 +54,6 @@ def joint_mean(parts: Sequence[tuple[float, float | None, float | None]]) -> Mea
     return Mean(mean.value, mean.low, mean.high)
 
 
-def format_with_interval(value: float | None, low: float | None, high: float | None, unit: str) -> str:
-    """Return a score with its interval, without unit: `43.6 ±0.9`, or `12.5 +23.5 −9.0` if it is asymmetric.
-
-    >>> format_with_interval(0.4358, 0.4270, 0.4447, "fraction")
-    '43.6 ±0.9'
-    >>> format_with_interval(0.125, 0.035, 0.36, "fraction")
-    '12.5 +23.5 −9.0'
-    """
-    if value is None:
-        return ""
-    scale = 100.0 if unit == "fraction" else 1.0
-    if low is None or high is None:
-        return f"{scale * value:.1f}" if unit == "fraction" else f"{value:.4g}"
-    down, up = scale * (value - low), scale * (high - value)
-    digits = 1 if unit == "fraction" else decimal_places(max(down, up))
-    text = f"{scale * value:.{digits}f}"
-    if abs(up - down) <= max(0.1 * (up + down), 1.01 * 10**-digits):
-        return f"{text} ±{(down + up) / 2:.{digits}f}"
-    return f"{text} +{up:.{digits}f} −{down:.{digits}f}"
-
-
-def decimal_places(half_width: float) -> int:
-    """Return how many decimal places are needed to show two significant digits of an interval's half-width."""
-    digits = 0
-    while half_width and half_width < 10 and digits < 6:
-        half_width, digits = half_width * 10, digits + 1
-    return digits
-
-
 def standings(estimates: Mapping[Row, Estimate], *, better: str) -> dict[Row, float]:
     """Return each row's standing: 0 if it is significantly worse than all other rows, 1 if it is better than all.
 

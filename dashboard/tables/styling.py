@@ -12,8 +12,8 @@ import pandas as pd
 
 from evals.dashboard.filters import Filters
 from evals.dashboard.tables.leaderboard import Board, Cell, Row
-from evals.dashboard.tables.statistics import decimal_places, format_with_interval, mean, standings
-from evals.plain import percent
+from evals.dashboard.tables.statistics import mean, standings
+from evals.plain import decimal_places, format_with_interval, percent, percent_digits
 
 if TYPE_CHECKING:
     from evals.dashboard.tables.significance import ColumnRanks
@@ -218,6 +218,7 @@ def format_interval(low: float | None, high: float | None, unit: str) -> str:
     if low is None or high is None:
         return "unknown"
     if unit == "fraction":
-        return f"{100 * low:.1f} to {100 * high:.1f}"
+        digits = percent_digits(100 * (high - low))
+        return f"{100 * low:.{digits}f} to {100 * high:.{digits}f}"
     digits = decimal_places((high - low) / 2)
     return f"{low:.{digits}f} to {high:.{digits}f}"

@@ -15,11 +15,10 @@ from evals.dashboard.tables import frames, provenance, styling
 from evals.dashboard.tables import runs as run_tables
 from evals.dashboard.tables.frames import Entry
 from evals.dashboard.tables.leaderboard import Board, build
-from evals.dashboard.tables.statistics import format_with_interval
 from evals.dashboard.untrusted import text as safe
 from evals.dashboard.views import pickers
 from evals.errors import EvalsError
-from evals.plain import count_of
+from evals.plain import count_of, format_with_interval
 from evals.records.card import Card
 from evals.records.promise import promise_status
 from evals.records.store import read_card

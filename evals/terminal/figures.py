@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 
 from evals.labels import Failed
+from evals.plain import percent_digits
 from evals.types import VERDICTS, Estimate
 
 
@@ -23,7 +24,9 @@ def interval(estimate: Estimate | None, *, separator: str = " to ") -> str:
     if estimate is None or estimate.low is None or estimate.high is None:
         return "-"
     if estimate.unit == "fraction":
-        return f"{100 * estimate.low:.1f}{separator}{100 * estimate.high:.1f}"
+        low, high = 100 * estimate.low, 100 * estimate.high
+        digits = percent_digits(high - low)
+        return f"{low:.{digits}f}{separator}{high:.{digits}f}"
     return f"{estimate.low:.4g} to {estimate.high:.4g}"
 
 

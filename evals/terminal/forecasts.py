@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import structs
 
 from evals import profiles
-from evals.plain import count_of, percent
+from evals.plain import count_of, percent, percent_digits
 from evals.records.card import Card
 from evals.run.dry_run import Forecast, hours_together
 from evals.run.progress import duration_text
@@ -112,7 +112,9 @@ def _half_width(forecast: Forecast) -> str:
     if forecast.half_width is None:
         return "-"
     scaled = (
-        f"{100 * forecast.half_width:.1f}" if forecast.unit == "fraction" else f"{forecast.half_width:.2g}"
+        f"{100 * forecast.half_width:.{percent_digits(100 * forecast.half_width)}f}"
+        if forecast.unit == "fraction"
+        else f"{forecast.half_width:.2g}"
     )
     return f"{'<= ' if forecast.half_width_bound else ''}{scaled}"
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from evals.plain import format_with_interval
 from evals.records.card import Card
-from evals.terminal.figures import score_text
 from evals.terminal.layout import GAP, Column, table, text_width, wrap
 from evals.terminal.runs import MARKS, RunRow, marks, pooled_rows
 from evals.terminal.trust_marks import Challenges
@@ -113,14 +113,7 @@ def _cell(row: RunRow | None) -> str:
 
 
 def _score_with_interval(headline: Estimate) -> str:
-    """Return a score with its interval: `83.5 ±0.7`, or `98.9 +0.7 −3.1` if it is asymmetric."""
-    if headline.value is None or headline.low is None or headline.high is None:
-        return score_text(headline).removesuffix(" %")
-    is_fraction = headline.unit == "fraction"
-    scale, value_format, side_format = (100, ".1f", ".1f") if is_fraction else (1, ".4g", ".2g")
-    sides = (headline.high - headline.value, headline.value - headline.low)
-    up, down = (f"{scale * side:{side_format}}" for side in sides)
-    return f"{scale * headline.value:{value_format}} {f'±{up}' if up == down else f'+{up} −{down}'}"
+    return format_with_interval(headline.value, headline.low, headline.high, headline.unit) or "-"
 
 
 def _column_blocks(

@@ -33,6 +33,7 @@ from evals.dashboard.tables import (
 )
 from evals.dashboard.tables.models import model_facts
 from evals.errors import UsageError
+from evals.plain import format_with_interval
 from evals.records.card import Card, Config
 from evals.report.metrics import mean_value
 from evals.run.overview import aggregates
@@ -214,6 +215,9 @@ def test_a_cell_shows_coverage_if_it_is_incomplete() -> None:
     [
         (0.4358, 0.427, 0.4447, "fraction", "43.6 ±0.9"),
         (0.0, 0.0, 0.242, "fraction", "0.0 +24.2 −0.0"),
+        (0.90123, 0.90093, 0.90153, "fraction", "90.12 ±0.03"),
+        (0.9998, 0.976, 0.99996, "fraction", "99.98 +0.02 −2.38"),
+        (1.0, 0.999996, 1.0, "fraction", "100.000 ±<0.001"),
         (103.5, 91.28, 116.4, "MPa", "104 ±13"),
         (0.446, 0.4277, 0.4671, "eV", "0.446 ±0.020"),
         (0.5, None, None, "fraction", "50.0"),
@@ -221,7 +225,7 @@ def test_a_cell_shows_coverage_if_it_is_incomplete() -> None:
     ],
 )
 def test_a_score_is_formatted_with_its_interval(value, low, high, unit, text) -> None:
-    assert statistics.format_with_interval(value, low, high, unit) == text
+    assert format_with_interval(value, low, high, unit) == text
 
 
 def test_a_mean_has_the_joint_interval_of_independent_suites() -> None:

@@ -10,6 +10,7 @@ from evals.board import trust
 from evals.board.site.contents import Column, Contents, Entrant
 from evals.board.site.marks import challenge_facts, day, legend, percent, table_marks
 from evals.errors import UsageError, install_command
+from evals.plain import format_with_interval
 from evals.verdicts import formatting
 
 if TYPE_CHECKING:
@@ -43,22 +44,16 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     templates.filters.update(
-        amount=formatting.format_amount, value_with_margin=value_with_margin, interval=interval, bounds=bounds, percent=percent, rank=rank_text,
+        amount=formatting.format_amount, value_with_interval=value_with_interval, interval=interval, bounds=bounds, percent=percent, rank=rank_text,
         total_tokens=total_tokens, cost=cost, day=day, difference=difference_text,
         promise_state=trust.promise_state,
     )  # fmt: skip
     return templates
 
 
-def value_with_margin(estimate: Estimate) -> str:
-    """Format a value with the half-width of its interval: `54.2 ±1.3`; a fraction is in percent, without the percent sign."""
-    if estimate.value is None:
-        return "-"
-    scale, digits = (100.0, ".1f") if estimate.unit == "fraction" else (1.0, ".4g")
-    text = f"{scale * estimate.value:{digits}}"
-    if estimate.low is None or estimate.high is None:
-        return text
-    return f"{text} ±{scale * (estimate.high - estimate.low) / 2:{digits if scale > 1 else '.2g'}}"
+def value_with_interval(estimate: Estimate) -> str:
+    """Format a value with its interval: `54.2 ±1.3`; a fraction is in percent, without the percent sign."""
+    return format_with_interval(estimate.value, estimate.low, estimate.high, estimate.unit) or "-"
 
 
 def interval(estimate: Estimate) -> str:
