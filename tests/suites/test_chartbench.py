@@ -19,7 +19,7 @@ from evals.report.statistics import clustered_mean
 from evals.scorers.chartbench import Published, Strict, acc_plus, confusion, metrics, pair_error
 from evals.suites import chartbench
 from evals.types import Metric, Point, Prompt, Reply, Sample
-from evals.verdicts.pairs import Pairing, Side, merge_joint_samples
+from evals.verdicts.pairs import Outcomes, Pairing, merge_joint_samples
 from tests.support.command import evals
 from tests.support.error_messages import raises
 from tests.support.paths import TESTS
@@ -173,7 +173,7 @@ def test_two_runs_are_compared_pair_by_pair() -> None:
     second = [point for i in range(30) for point in pair(i, "yes", "no" if i < 25 else "yes")]
     number_points = [point(99, "7", "7", task="NQA")]
     sides = [
-        Side([*points, *number_points], golds([*points, *number_points]), 1) for points in (first, second)
+        Outcomes([*points, *number_points], golds([*points, *number_points]), 1) for points in (first, second)
     ]
     pairs = Pairing(*sides, metric("acc+"))
     assert len(pairs.rows) == 30
@@ -186,7 +186,7 @@ def test_two_runs_are_compared_pair_by_pair() -> None:
     merged = merge_joint_samples(sides[0], metric("acc+"))
     assert merge_joint_samples(merged, metric("acc+")) is merged
     assert Pairing(merged, merged, metric("acc+")).values() == (pytest.approx(20 / 30),) * 2
-    incomplete = Pairing(Side(first[1:], golds(first), 1), sides[1], metric("acc+"))
+    incomplete = Pairing(Outcomes(first[1:], golds(first), 1), sides[1], metric("acc+"))
     assert not incomplete.is_complete
     assert len(incomplete.rows_of(None)) == 29
     assert incomplete.bounds() != (None, None)
@@ -194,8 +194,8 @@ def test_two_runs_are_compared_pair_by_pair() -> None:
 
 def test_samples_are_not_merged_for_a_mean() -> None:
     points = pair(1, "yes", "yes")
-    side = Side(points, golds(points), 1)
-    assert merge_joint_samples(side, Metric(name="accuracy", of=mean_value)) is side
+    outcomes = Outcomes(points, golds(points), 1)
+    assert merge_joint_samples(outcomes, Metric(name="accuracy", of=mean_value)) is outcomes
 
 
 # --- the suite ----------------------------------------------------------------------------------------------
