@@ -74,9 +74,10 @@ class Session:
         self.models = list(models) or [NamedModel(spec) for spec in request.models]
         self._say, self._quiet, self._early_stop = say, quiet, early_stop
         self._progress = Progress(quiet=quiet)
-        self._spending = Spending(
+        self.spending = Spending(
             cost_usd=request.max_cost, tokens=request.max_total_tokens, on_exhausted=self._end_calls
         )
+        """The limits on cost and tokens, and what this session has spent so far, judges included."""
         self._model_runs: list[ModelRun] = []
         self._interrupted = False
 
@@ -105,7 +106,7 @@ class Session:
         context = RunContext(
             request=self.request,
             suites=_with_judge(self.request, self.suites),
-            spending=self._spending,
+            spending=self.spending,
             progress=self._progress,
             early_stop=self._early_stop,
             say=self._say,
@@ -161,7 +162,7 @@ class Session:
         for model_run in lane:
             if self._was_interrupted():
                 return
-            if reason := self._spending.reached_limit:
+            if reason := self.spending.reached_limit:
                 model_run.outcome = model_run.report_skipped(reason)
                 continue
             try:

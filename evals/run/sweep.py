@@ -15,8 +15,8 @@ import msgspec
 from msgspec import Struct, structs
 
 from evals import load
-from evals.errors import EvalsError, StoreError, UnknownName, UsageError
-from evals.records import store
+from evals.errors import EvalsError, UnknownName, UsageError
+from evals.run.budget import Spending
 from evals.run.dry_run import Forecast, forecast
 from evals.run.model_run import Outcome
 from evals.run.request import RunRequest, make_request, options
@@ -178,17 +178,16 @@ def run_sweep(parts: Sequence[Part], *, say: Callable[[str], None], quiet: bool)
             continue
         if len(parts) > 1:
             say(f"part {number} of {len(parts)}: {', '.join(dict.fromkeys(s.id for s in part.suites))}")
-        spending_before = _spending_by_run(store.runs(request.results))
+        session = Session(request, suites=part.suites, say=say, quiet=quiet)
         try:
-            outcomes = Session(request, suites=part.suites, say=say, quiet=quiet).run()
+            outcomes = session.run()
         except EvalsError as error:
             if len(parts) == 1:
                 raise
             parts_by_reason.setdefault(str(error), []).append(number)
             outcomes = []
         all_outcomes += outcomes
-        spending_after = _spending_by_run(store.runs(request.results))
-        spending.add(spending_before, spending_after)
+        spending.add(session.spending)
         if any(outcome.interrupted for outcome in outcomes):
             break
     faults = [
@@ -198,31 +197,16 @@ def run_sweep(parts: Sequence[Part], *, say: Callable[[str], None], quiet: bool)
     return SweepResult(outcomes=all_outcomes, faults=faults)
 
 
-def _spending_by_run(runs: Sequence[store.Run]) -> dict[str, tuple[float, int]]:
-    """Return (cost in USD, tokens) of each run by folder."""
-    amounts = {}
-    for run in runs:
-        try:
-            card = run.card
-        except StoreError:
-            continue
-        tokens = card.tokens.get("input", 0) + card.tokens.get("output", 0)
-        amounts[str(run.path)] = (card.cost_usd or 0.0, tokens)
-    return amounts
-
-
 class _Spending:
     """What the parts of a sweep have spent so far."""
 
     def __init__(self) -> None:
         self.cost_usd, self.tokens = 0.0, 0
 
-    def add(self, before: Mapping[str, tuple[float, int]], after: Mapping[str, tuple[float, int]]) -> None:
-        """Add the increase in cost and tokens between two results of `_spending_by_run`."""
-        for path, (cost_usd, tokens) in after.items():
-            earlier = before.get(path, (0.0, 0))
-            self.cost_usd += max(0.0, cost_usd - earlier[0])
-            self.tokens += max(0, tokens - earlier[1])
+    def add(self, spending: Spending) -> None:
+        """Add what one part has spent."""
+        self.cost_usd += spending.spent_usd
+        self.tokens += spending.spent_tokens
 
     def limit_to_remaining(self, request: RunRequest) -> RunRequest | None:
         """Return the request with what remains of its limits on cost and tokens; None if a limit has been reached."""

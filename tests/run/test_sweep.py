@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -283,6 +284,28 @@ def test_a_limit_on_tokens_holds_for_all_parts(here: Path) -> None:
 
 
 @pytest.mark.slow
+def test_runs_of_other_commands_in_the_folder_do_not_count_against_a_sweeps_limit(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evals("run", "mmlu-pro", "--sample", "-m", "demo:careful", "--run", "other", "--results", "elsewhere")
+    [other] = Path("elsewhere").glob("*/*/other")
+    run_session = sweep.Session.run
+
+    def run_beside_another_command(session: sweep.Session) -> list[Any]:
+        copy = Path("results") / other.relative_to("elsewhere")
+        shutil.copytree(other, copy, dirs_exist_ok=True)
+        return run_session(session)
+
+    monkeypatch.setattr(sweep.Session, "run", run_beside_another_command)
+    file = write(
+        'sample = true\nlimit = 1\nmodels = "scripted:ANSWER: A"\nsuites = ["aime:2025"]\nrepeats = [1, 2, 3]\n'
+    )
+    assert store.Run(other).card.tokens["output"] > 100
+    outcome = evals("run", file, "--max-total-tokens", "100")
+    assert (outcome.status, "has been reached" in outcome.err) == (0, False), outcome.err
+    assert sum(cell[0] == "scripted" for cell in cells(stored_cards())) == 3
+
+
 def test_a_killed_sweep_resumes(here: Path) -> None:
     file = write(TWO_TABLES)
 
