@@ -340,24 +340,21 @@ def _next_command(run: str, sample: str, next_verdict: str, results: Path) -> st
 
 def _show_samples(run: str, options: Mapping[str, Any]) -> None:
     from evals.records import store
-    from evals.terminal.samples import FIELDS, GATED_FIELDS
+    from evals.terminal.samples import FIELDS, GATED_FIELDS, RUN_FIELDS, run_fields_of
 
     runs = store.find(options["results"], run)
-    verdict, texts = options["verdict"], options["texts"]
+    verdict, texts, label = options["verdict"], options["texts"], len(runs) > 1
     if options["as_json"]:
-        rows = [
-            row
-            for stored in runs
-            for row in _sample_rows(stored, verdict, texts=texts, with_suite=len(runs) > 1)
-        ]
+        rows = [row for stored in runs for row in _sample_rows(stored, verdict, texts=texts, label=label)]
         common.print_json({"samples": rows})
         return
     sections_by_fields: dict[tuple[str, ...], dict[str, list[dict[str, Any]]]] = {}
     for stored in runs:
         card = stored.card
         fields = GATED_FIELDS if card.gated else FIELDS
-        title = f"{card.config.suite} · {card.config.protocol} · {card.model}" if len(runs) > 1 else ""
-        samples = [{name: row[name] for name in fields} for row in _sample_rows(stored, verdict)]
+        fields = (*RUN_FIELDS, *fields) if label and options["as_csv"] else fields
+        title = " · ".join(run_fields_of(card).values()) if label else ""
+        samples = [{name: row[name] for name in fields} for row in _sample_rows(stored, verdict, label=label)]
         sections_by_fields.setdefault(fields, {})[title] = samples
     for i, (fields, sections) in enumerate(sections_by_fields.items()):
         if options["as_csv"]:
@@ -370,14 +367,15 @@ def _show_samples(run: str, options: Mapping[str, Any]) -> None:
 
 
 def _sample_rows(
-    run: Run, verdict: str | None, *, texts: bool = False, with_suite: bool = False
+    run: Run, verdict: str | None, *, texts: bool = False, label: bool = False
 ) -> Iterable[dict[str, Any]]:
-    from evals.terminal.samples import sample_rows
+    """Yield the rows of a run; `label`: with the fields that tell several runs apart."""
+    from evals.terminal.samples import run_fields_of, sample_rows
 
-    suite_field = {"suite": run.card.config.suite} if with_suite else {}
+    run_fields = run_fields_of(run.card) if label else {}
     for row in sample_rows(run, with_texts=texts):
         if verdict in (None, row["verdict"].partition(":")[0]):
-            yield {**suite_field, **row}
+            yield {**run_fields, **row}
 
 
 def _print_samples(fields: Sequence[str], sections: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:

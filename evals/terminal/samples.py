@@ -9,15 +9,23 @@ from typing import Any
 from evals.labels import Failed
 from evals.plain import escape_formula, plain
 from evals.prompts import plain_text
+from evals.records.card import Card
 from evals.records.store import Run
 from evals.types import Failure, Record, Reply, Sample, Score
 
 FIELDS = ("id", "repeat", "group", "verdict", "value", "answer", "target", "why")
 GATED_FIELDS = tuple(name for name in FIELDS if name not in ("target", "why"))
 """Fields that may be shown for a gated suite."""
+RUN_FIELDS = ("suite", "protocol", "model", "run")
+"""Further fields of the samples of several runs."""
 MAX_CELL_CHARS = 80
 """Maximum length of a cell on a terminal."""
 _ABSENT_FIELDS: dict[str, Any] = {"verdict": "absent", "value": None, "answer": None, "why": ""}
+
+
+def run_fields_of(card: Card) -> dict[str, str]:
+    """Return the values of `RUN_FIELDS`."""
+    return dict(zip(RUN_FIELDS, (card.config.suite, card.config.protocol, card.model, card.run), strict=True))
 
 
 def sample_rows(run: Run, *, with_texts: bool = False) -> Iterator[dict[str, Any]]:

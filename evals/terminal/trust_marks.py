@@ -17,19 +17,20 @@ from evals.records.card import Card
 from evals.records.promise import promise_status
 from evals.records.store import Run
 
-Challenges: TypeAlias = Mapping[tuple[str, str, str], Challenge]
-"""(run, suite, protocol) -> challenge."""
+ChallengeKey: TypeAlias = tuple[str, str, str, str]
+"""(run, suite, protocol, model as given on the command line): runs of several models may have one id."""
+Challenges: TypeAlias = Mapping[ChallengeKey, Challenge]
 MEANINGS = {mark.symbol: f"{mark.words} ({mark.meaning})" for mark in trust.MARKS}
 """Symbol -> explanation for the legend."""
 _WEAKEST_FIRST = ("different", "untestable", "close", "consistent")
 
 
-def challenge_key(card: Card) -> tuple[str, str, str]:
+def challenge_key(card: Card) -> ChallengeKey:
     """Return the key of a run in `Challenges`."""
-    return card.run, card.config.suite, card.config.protocol
+    return card.run, card.config.suite, card.config.protocol, card.config.model
 
 
-def challenges_of(runs: Iterable[Run]) -> dict[tuple[str, str, str], Challenge]:
+def challenges_of(runs: Iterable[Run]) -> dict[ChallengeKey, Challenge]:
     """Return the challenges of runs, read from the outcome files in the runs' folders."""
     challenges = {}
     for run in runs:

@@ -216,3 +216,17 @@ def test_texts_are_printed_on_request(cards: list[Card]) -> None:
     assert rows[0]["prompt"][0]["role"] == "user"
     assert "ANSWER" in rows[0]["reply"]
     assert "base-rate" in rows[0]["reasoning"]
+
+
+def test_samples_of_several_runs_are_told_apart(here: Path) -> None:
+    for run in ("one", "two"):
+        evals("run", "aime:2025", "gpqa", "--sample", "-m", f"scripted:{run}", "--quiet", "--run", run)
+    folder = str(next(Path("results").glob("aime*")))
+    rows = evals("show", folder, "--samples", "--json").json["samples"]
+    keys = {(row["suite"], row["model"], row["run"], row["id"]) for row in rows}
+    assert len(keys) == len(rows) == 24
+    table = evals("show", folder, "--samples").out
+    assert "scripted · one" in table
+    assert "scripted · two" in table
+    csv_rows = list(csv.DictReader(io.StringIO(evals("show", folder, "--samples", "--csv").out)))
+    assert [(row["run"], row["id"]) for row in csv_rows] == [(row["run"], row["id"]) for row in rows]

@@ -64,6 +64,29 @@ def test_the_promise_is_shown_with_the_score(results: Path, monkeypatch: pytest.
     assert "✗: promise broken" in pivot
 
 
+def test_a_challenge_is_not_shown_for_a_run_of_another_model_with_the_same_id(here: Path) -> None:
+    for text in ("1", "2"):
+        evals("run", "aime:2025", "--sample", "-m", f"scripted:{text}", "--quiet", "--run", text)
+    (first, second) = store.runs(here / "results")
+    # as if the two models had different names, with one id
+    folder = second.path.parent.with_name("other")
+    folder.mkdir()
+    card = second.card
+    card.run, card.model = first.path.name, "other"
+    store.write_card(second.path, card)
+    second.path.rename(folder / card.run)
+    config = first.card.config
+    outcome = {
+        "suite": config.suite, "protocol": config.protocol, "run": card.run, "claimed": "x", "reader": "hf:x",
+        "backend": "transformers 5.2.0", "method": "greedy", "replies": 60, "tokens": 600, "alpha": 0.01, "seed": 0,
+        "verdict": "different",
+    }  # fmt: skip
+    (first.path / FILE_NAME).write_text(json.dumps(outcome), encoding="utf-8")
+    lines = evals("show", card.run).out.splitlines()
+    (challenged,) = (line for line in lines if "different" in line and "sample items" in line)
+    assert challenged.split()[0] == "scripted"
+
+
 @pytest.mark.parametrize(
     ("verdict", "note", "symbol"),
     [
