@@ -1,12 +1,13 @@
-"""AIME, the American Invitational Mathematics Examination: 30 problems a year.
+r"""AIME, the American Invitational Mathematics Examination: 30 problems a year.
 
 `official` follows MathArena (eth-sri/matharena @ e9276603): the instruction precedes the problem; four repeats; the last
 boxed answer, or else the last integer in the reply. Upstream sets sampling and token limits for each model; here they are
 the server's defaults and 64,000 tokens. `strict` needs a stated answer and never falls back to the last number.
 `intern-s1` is OpenCompass' cascade (@ a5acc4bb): the boxed answer counts, and a judge model grades the replies that this
 rule does not count as right. The prompts of model and judge are OpenCompass' own (`intern-s1~`: reworded). OpenCompass'
-symbolic comparison is replaced by a comparison of integers, which is equivalent for these answers. The problems are taken
-from the hub; they have not been compared with OpenCompass' copy.
+symbolic comparison is replaced by a comparison of integers; the rule here also reads an answer stated without a box and
+the last of several boxes, which OpenCompass leaves to the judge, and leaves expressions such as `\boxed{60+10}`, which
+OpenCompass evaluates, to the judge. The problems are taken from the hub; they have not been compared with OpenCompass' copy.
 """
 
 from __future__ import annotations

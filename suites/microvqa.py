@@ -4,7 +4,7 @@
 text precedes the images, the first digit after "answer is" counts, and replies are sampled at temperature 1 with up to
 2,048 tokens. `intern-s1` follows VLMEvalKit (@ e8e78f05, its general multiple choice): a rule reads the option, or a judge
 model if the rule cannot. VLMEvalKit's instruction to choose, and its judge prompt, are read from its wheel (`intern-s1~`:
-reworded). `strict` needs a stated letter. An item has up to eight images, which precede the text except under `official`.
+reworded). `strict` needs a stated letter. An item has up to eight images, which precede the text except under `official`; under `intern-s1` they are numbered.
 """
 
 from __future__ import annotations
@@ -17,7 +17,16 @@ from evals.data.media import images
 from evals.errors import DataError
 from evals.extract.upstream.letters import first_match
 from evals.plain import count_of
-from evals.prompts import LETTERS, SELECT_INSTRUCTION, ask_with_images, options, plain_text, text_first
+from evals.prompts import (
+    LETTERS,
+    SELECT_INSTRUCTION,
+    ask_with_images,
+    images_first,
+    images_of,
+    options,
+    plain_text,
+    text_first,
+)
 from evals.prompts.upstream.sentences import OPTION_JUDGE, SELECT_OPTION, sentence_prompts
 from evals.scorers.choice import Choice, StatedChoice
 from evals.scorers.upstream.inferred import closest_option
@@ -58,7 +67,8 @@ def _numbered_prompt(sample: Sample, repeat: int) -> Prompt:
 
 def _vlmevalkit_prompt(sample: Sample, repeat: int) -> Prompt:
     option_block = f"Options:\n{options(sample.choices)}\n{SELECT_INSTRUCTION}"
-    return ask_with_images(sample, f"Question: {plain_text(sample.question)}\n{option_block}")
+    text = f"Question: {plain_text(sample.question)}\n{option_block}"
+    return images_first([*images_of(sample), Text(text)])
 
 
 def _strict_prompt(sample: Sample, repeat: int) -> Prompt:

@@ -20,7 +20,7 @@ from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
 from evals.data.media import images
 from evals.errors import DataError
-from evals.prompts import ask_with_images, images_of, plain_text
+from evals.prompts import ask_with_images, images_first, images_of, plain_text
 from evals.prompts.upstream import UNAVAILABLE
 from evals.report.metrics import accuracy
 from evals.scorers.parts import PARTS_RIGHT, JudgedBoxes, Parts, Precision
@@ -84,7 +84,7 @@ def _single_box_prompt(sample: Sample, repeat: int) -> Prompt:
         "Answer: 12 eV - 10 eV = 2 eV\n\\[\n\\boxed{2\\ \\text{eV}}\n\\]\n\n"
         f"Question: {plain_text(sample.question)}\nAnswer:"
     )
-    return ask_with_images(sample, text)
+    return images_first([*images_of(sample), Text(text)])
 
 
 def _strict_prompt(sample: Sample, repeat: int) -> Prompt:

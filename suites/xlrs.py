@@ -27,7 +27,7 @@ from evals.data import Data, Row, Split
 from evals.data.media import images
 from evals.errors import DataError
 from evals.extract.upstream.letters import letters_xlrs
-from evals.prompts import ask_with_images, options, plain_text
+from evals.prompts import ask_with_images, images_first, options, plain_text
 from evals.prompts.upstream import UNAVAILABLE
 from evals.report.metrics import accuracy
 from evals.scorers.judge.judged import Judged
@@ -102,6 +102,11 @@ def _official_prompt(sample: Sample, repeat: int) -> Prompt:
     )
 
 
+def _vlmevalkit_prompt(sample: Sample, repeat: int) -> Prompt:
+    """Return the prompt of `official`, with several images numbered as by Intern-S1's adapter."""
+    return images_first(_official_prompt(sample, repeat).messages[0].parts)
+
+
 def _strict_prompt(sample: Sample, repeat: int) -> Prompt:
     answer_format = (
         "`ANSWER: X, Y`, with the letters of all options that apply"
@@ -142,7 +147,7 @@ BENCHMARK = Benchmark(
             prompt=_official_prompt, scorers={"options": Letters()}, metrics=accuracy(macro=True)
         ),
         "intern-s1": Protocol(
-            prompt=_official_prompt,
+            prompt=_vlmevalkit_prompt,
             upstream=UNAVAILABLE,
             scorers={"options": Judged(rule=Letters(), mode="whole")},
             metrics=accuracy(macro=True),

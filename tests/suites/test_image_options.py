@@ -20,7 +20,7 @@ from evals.extract.upstream.letters import (
 )
 from evals.prompts import plain_text
 from evals.suite import checked_samples
-from evals.suites import microvqa, msearth, xlrs
+from evals.suites import microvqa, msearth, physics, xlrs
 from evals.types import Media, Prompt, Reply, Sample, Text
 from tests.support.command import evals
 from tests.support.error_messages import raises
@@ -231,6 +231,18 @@ def test_the_samples_run_end_to_end_with_their_images(tmp_path: Path, suite: str
         pytest.approx(1.0),
     )
     assert len(list(tmp_path.glob("*/media/*"))) >= 2
+
+
+def test_several_images_are_numbered_under_intern_s1() -> None:
+    images = [Media(kind="image", media_type="image/png", sha256=digit * 64) for digit in "01"]
+    sample = structs.replace(ONE_RIGHT, question=(*images, Text("What is shown?")), meta={"shown": ""})
+    for module in (microvqa, xlrs, physics):
+        protocol = module.BENCHMARK.protocols["intern-s1"]
+        (message,) = protocol.prompt(sample, 0).messages
+        assert message.parts[:6] == (
+            Text("Image-1: "), images[0], Text("\n"), Text("Image-2: "), images[1], Text("\n")
+        )  # fmt: skip
+        assert len(message.parts) == 7
 
 
 def test_several_images_are_sent_before_the_text(tmp_path: Path) -> None:
