@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evals.dashboard.tables.frames import Entry, Index, Stamp, query, stamp
-from evals.dashboard.tables.leaderboard import BASELINE, build
+from evals.dashboard.tables.leaderboard import BASELINE, build, selection_of
 from evals.report.metrics import mean_value
 from evals.types import Metric, Point
 from evals.verdicts import compare, suite_runs
@@ -71,10 +71,7 @@ def matches(sides: Sequence[Sequence[Entry]]) -> list[Match]:
     first_side = sides[0]
     suite_matches, matched_suites = [], set()
     for entry in first_side:
-        counterparts = [
-            next((run for run in side if run.configuration == entry.configuration), None)
-            for side in sides[1:]
-        ]
+        counterparts = [_counterpart(entry, side) for side in sides[1:]]
         if all(counterparts):
             matched_suites.add(entry.card.config.suite)
             suite_matches.append(_match_runs((entry, *(run for run in counterparts if run))))
@@ -93,6 +90,17 @@ def matches(sides: Sequence[Sequence[Entry]]) -> list[Match]:
     return sorted(unique_matches, key=lambda match: (bool(match.why_not), match.label))
 
 
+def _counterpart(entry: Entry, side: Sequence[Entry]) -> Entry | None:
+    """Return a model's run on the same suite, protocol and data: if there is one, a comparable run on the same samples."""
+
+    def mismatch(run: Entry) -> tuple[bool, bool]:
+        selections = {(config.limit, selection_of(config)) for config in (run.card.config, entry.card.config)}
+        return bool(_match_runs((entry, run)).why_not), len(selections) > 1
+
+    runs = (run for run in side if run.configuration == entry.configuration)
+    return min(runs, key=mismatch, default=None)
+
+
 def _match_runs(entries: tuple[Entry, ...]) -> Match:
     config = entries[0].card.config
     runs_without_records = [_without_records(entry) for entry in entries]
@@ -109,7 +117,7 @@ def _without_records(entry: Entry) -> SuiteRun:
     """Return a run without its records, which the check of comparability does not need."""
     card = entry.card
     return SuiteRun(
-        run=card.run, model=card.model, suite=card.config.suite, protocol=card.config.protocol,
+        run=card.run, model=card.model, suite=card.config.suite, protocol=card.config.protocol, version=card.config.version,
         data_sha256=card.config.data_sha256, scorers=card.scorers, metrics=(), outcomes_by_scorer={},
         judge=suite_runs.judge_of(card) if card.config.judge or card.judge else "",
     )  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import pandas as pd
 
 from evals.dashboard.tables.frames import Entry, Stamp, stamp
-from evals.dashboard.tables.leaderboard import run_marks
+from evals.dashboard.tables.leaderboard import run_marks, selection_of
 from evals.errors import EvalsError
 from evals.records.store import Run
 from evals.types import Estimate
@@ -81,6 +81,8 @@ def changes(before: Entry, after: Entry) -> list[str]:
         lines.append("scorer")
     if old.config.limit != new.config.limit:
         lines.append(f"items {old.config.limit or 'all'} → {new.config.limit or 'all'}")
+    elif (selection := selection_of(new.config)) != (earlier := selection_of(old.config)):
+        lines.append(f"items of {earlier} → {selection}")
     if old.config.judge != new.config.judge:
         lines.append(f"judge {old.config.judge or 'none'} → {new.config.judge or 'none'}")
     return lines

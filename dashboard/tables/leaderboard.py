@@ -12,6 +12,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from hashlib import sha256
 from operator import is_
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -21,7 +22,7 @@ from evals import load
 from evals.dashboard.tables.frames import Entry
 from evals.dashboard.tables.models import ModelFacts, model_facts
 from evals.errors import EvalsError
-from evals.records.card import Card
+from evals.records.card import Card, Config
 from evals.report.aggregate import averaged_cards
 from evals.run.collection_means import collection_means
 from evals.run.overview import aggregates
@@ -55,6 +56,8 @@ class Column(NamedTuple):
     metric: str
     unit: str
     better: Literal["higher", "lower"]
+    selection: str = ""
+    """How a subset was selected: its seed, or a hash of the ids; empty: all items."""
 
     @property
     def measure(self) -> str:
@@ -241,7 +244,7 @@ def _is_superseded_subset(
 ) -> bool:
     """Return whether the column is for a subset of a suite that the model has also run completely."""
     row, column = key
-    complete_runs = groups.get((row, column._replace(limit=None)), ())
+    complete_runs = groups.get((row, column._replace(limit=None, selection="")), ())
     return column.limit is not None and any(entry.card.complete for entry in complete_runs)
 
 
@@ -317,20 +320,10 @@ def _mean_estimate(mean: Mapping[str, Any], cards: Sequence[Card], *, metric: st
         return None
     headlines = [estimate for card in cards for estimate in card.estimates if estimate.headline]
     return Estimate(
-        metric=metric,
-        group="",
-        value=mean["value"],
-        low=mean["low"],
-        high=mean["high"],
-        worst=None,
-        best=None,
-        n=sum(estimate.n for estimate in headlines),
-        clusters=sum(estimate.clusters for estimate in headlines),
-        unit="fraction",
-        better="higher",
-        method=mean["method"],
-        headline=True,
-    )
+        metric=metric, group="", value=mean["value"], low=mean["low"], high=mean["high"], worst=None, best=None,
+        n=sum(estimate.n for estimate in headlines), clusters=sum(estimate.clusters for estimate in headlines),
+        unit="fraction", better="higher", method=mean["method"], headline=True,
+    )  # fmt: skip
 
 
 def row_of(card: Card) -> Row:
@@ -352,7 +345,15 @@ def column_of(card: Card, headline: Estimate) -> Column:
         metric=headline.metric.partition("@")[0],
         unit=headline.unit,
         better=headline.better,
+        selection=selection_of(config),
     )
+
+
+def selection_of(config: Config) -> str:
+    """Return how the samples of a run were selected, see `Column.selection`."""
+    if config.sample_ids:
+        return f"items {sha256(repr(config.sample_ids).encode()).hexdigest()[:6]}"
+    return "" if config.limit is None else f"seed {config.seed}"
 
 
 def column_label(entry: Entry, entries: Iterable[Entry]) -> str:
@@ -379,6 +380,7 @@ def name_columns(columns: Iterable[Column]) -> dict[Column, str]:
         lambda column: f"judged by {column.judge}" if column.judge else "no judge",
         lambda column: column.metric,
         lambda column: f"data {column.data_sha256[:6]}",
+        lambda column: column.selection,
     ):
         by_label: dict[str, list[Column]] = defaultdict(list)
         for column, name in labels.items():

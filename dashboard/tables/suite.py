@@ -39,9 +39,8 @@ def comparable_runs(entry: Entry, entries: Sequence[Entry]) -> list[Entry]:
         model = other.card.model
         is_other_model = model != entry.card.model and not model.startswith(BASELINE)
         if is_other_model and other.configuration == entry.configuration:
-            current = runs_by_model.get(model)
-            if current is None or other.card.complete or not current.card.complete:
-                runs_by_model[model] = other
+            current = runs_by_model.setdefault(model, other)
+            runs_by_model[model] = max(current, other, key=lambda run: (run.card.complete, run.card.started))
     return list(runs_by_model.values())[-MAX_OTHER_MODELS:]
 
 

@@ -125,6 +125,7 @@ def _copy_run(run: Run, *, protocol: str, judge: str) -> Run:
         card.notes = (*card.notes, f"run under {original.protocol}, scored under {protocol}")
     name = "-".join([card.run, *([protocol] if protocol else []), *([store.slug(judge)] if judge else [])])
     card.run, card.files, card.status = name, {}, "running"
+    card.estimates, card.counts, card.coverage = (), {}, 0.0
     path = run.path.with_name(name)
     scores = _scores_of_copy(path, card.origin)
     writer = Writer(path, card)

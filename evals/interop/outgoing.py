@@ -107,10 +107,16 @@ def utc_text(seconds: float | None) -> str:
 
 
 def caveat(card: Card) -> str:
-    """Return why a run's score is not a benchmark score (sample items, a subset); empty if it is a benchmark score."""
+    """Return why a run's score is not a benchmark score: sample items, a subset, an early stop, a broken run; empty if it is a benchmark score."""
     if card.data == "sample":
         return "sample items, not a benchmark score"
-    return f"a subset of {card.expected} sample-repeats" if card.config.limit is not None else ""
+    if card.config.limit is not None:
+        return f"a subset of {card.expected} sample-repeats"
+    if card.stopped_early and not card.origin.startswith("import"):
+        return (
+            f"stopped early: {card.counts.get('absent', 0)} of {card.expected} sample-repeats have no outcome"
+        )
+    return next((f"looks broken: {finding.message}" for finding in card.health if finding.fault), "")
 
 
 def write(path: Path, chunks: Iterable[bytes]) -> Path:

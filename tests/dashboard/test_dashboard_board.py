@@ -747,6 +747,26 @@ def test_a_subset_represents_a_model_only_without_a_complete_run() -> None:
     assert not entry_of_b.card.complete
 
 
+def test_other_subsets_of_the_same_size_have_columns_of_their_own() -> None:
+    runs = [
+        entry("a", 0.4, started=1.0, config={"limit": 200}),
+        entry("b", 0.5, started=2.0, config={"limit": 200}),
+        entry("a", 0.6, started=3.0, config={"limit": 200, "seed": 1}),
+        entry("b", 0.7, started=4.0, config={"limit": 200, "sample_ids": ("x", "y")}),
+    ]
+    board = leaderboard.build(runs)
+    scores = {
+        label: sorted(cell.estimate.value for (_, name), cell in board.cells.items() if name == label)
+        for label in board.columns
+    }
+    assert sorted(scores.values()) == [[0.4, 0.5], [0.6], [0.7]]
+    assert scores["mmlu-pro · official · 200 items · seed 1"] == [0.6]
+    assert history.changes(runs[0], runs[2]) == ["items of seed 0 → seed 1"]
+    complete_run = entry("a", 0.5, started=5.0)
+    columns = leaderboard.build([*runs[::2], complete_run]).columns.values()
+    assert [column.limit for column in columns] == [None]
+
+
 def test_the_model_with_most_checkpoints_is_listed_first_in_the_history() -> None:
     checkpoints = [
         entry(f"step-{number}", 0.5, run=f"r{number}", started=float(number)) for number in (10, 20, 30)
@@ -766,3 +786,6 @@ def test_runs_that_stopped_early_are_not_compared_with_complete_ones() -> None:
     assert [e.card.run for e in line.entries] == ["early"]
     other_model = structs.replace(entry("b", 0.5), path=Path("elsewhere"))
     assert [e.card.run for e in suite.comparable_runs(other_model, [complete_run, early_run])] == ["full"]
+    rescored = structs.replace(complete_run, card=structs.replace(complete_run.card, run="old", started=0.5))
+    (newest,) = suite.comparable_runs(other_model, [complete_run, rescored])  # by the time of its card
+    assert newest.card.run == "full"

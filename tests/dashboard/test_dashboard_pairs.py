@@ -91,6 +91,22 @@ def test_runs_under_different_protocols_are_not_compared(results: Path) -> None:
     assert pairs.compare_headlines([match]) == []
 
 
+def test_runs_of_different_versions_are_not_compared_and_those_of_one_version_are_paired(
+    results: Path,
+) -> None:
+    def at_version(run: frames.Entry, version: str) -> frames.Entry:
+        config = structs.replace(run.card.config, version=version)
+        return structs.replace(
+            run, card=structs.replace(run.card, run=f"{run.card.run}-{version}", config=config)
+        )
+
+    a, b = entry(results, "as", "mmlu-pro"), entry(results, "some", "mmlu-pro")
+    (match,) = pairs.matches([(a,), (at_version(b, "0"),)])
+    assert "version of the suite differs" in match.why_not[0]
+    (match,) = pairs.matches([(a,), (at_version(b, "0"), b)])
+    assert (match.why_not, match.entries) == ((), (a, b))
+
+
 def test_differences_equal_those_of_evals_compare(results: Path) -> None:
     report = evals("compare", "as", "some", "--results", results, "--json").json
     rows = pairs.compare_headlines(pairs.matches([runs_of(results, "as"), runs_of(results, "some")]))

@@ -15,9 +15,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from msgspec import structs
 
 from evals.interop import hub
 from evals.records import store
+from evals.records.card import Finding
 from evals.types import Reply, Score
 from tests.support import toy
 from tests.support.command import evals, files_with
@@ -221,6 +223,25 @@ def test_the_hub_export_has_the_score_in_percent_and_the_interval_in_the_notes(
 def test_runs_on_sample_items_are_not_exported_to_the_hub(results: Path, tmp_path: Path) -> None:
     outcome = evals("export", "hub", "m", "--out", tmp_path, "--results", results)
     outcome.assert_usage_error()
+
+
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        ({"counts": {"right": 10, "absent": 190}, "expected": 200}, "stopped early: 190 of 200"),
+        ({"health": (Finding(kind="empty", message="all replies are empty", fault=True),)}, "looks broken"),
+    ],
+    ids=["stopped early", "broken"],
+)
+def test_scores_of_incomplete_and_broken_runs_are_marked_and_not_exported_to_the_hub(
+    results: Path, tmp_path: Path, changes: dict[str, Any], note: str
+) -> None:
+    shutil.copytree(results, tmp_path / "r")
+    run = store.find_one(tmp_path / "r", "m")
+    store.write_card(run.path, structs.replace(run.card, data="local", **changes))
+    evals("export", "hub", "m", "--out", tmp_path, "--results", tmp_path / "r").assert_usage_error()
+    (table,) = export("markdown", "m", tmp_path / "r", tmp_path)
+    assert note in table.read_text()
 
 
 @pytest.mark.parametrize(

@@ -443,7 +443,8 @@ def test_an_interrupted_copy_counts_as_running_until_it_is_rescored(
         for owner, name, replacement in replaced:
             interrupted.setattr(owner, name, replacement)
         assert evals(*command).status == 130
-    assert store.read_card(store.find_one(tmp_path, "r-official").path).status == "running"
+    copied = store.read_card(store.find_one(tmp_path, "r-official").path)
+    assert (copied.status, copied.headline, copied.complete) == ("running", None, False)
     outcome = evals(*command)
     assert outcome.status == 0, outcome.err
     assert (outcome.json["run"]["status"], outcome.json["run"]["coverage"]) == ("finished", 1.0)
