@@ -39,6 +39,12 @@ UNCONVERTED_FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/
 """Formats that are sent unconverted -> MIME type."""
 READABLE_FORMATS = (*UNCONVERTED_FORMATS, "TIFF", "BMP")
 EXIF_ORIENTATION = 0x0112
+PNG_ORIENTATION = {
+    b"eXIf": "exif",
+    b"Raw profile type exif": "Raw profile type exif",
+    b"XML:com.adobe.xmp": "XML:com.adobe.xmp",
+}
+"""Mark of a part of a PNG that may state its orientation -> Pillow's key for the part."""
 _used_folders: dict[str, None] = {}
 """Folders with stored files, in the order of their first use."""
 
@@ -163,6 +169,7 @@ def inspect_image(raw: bytes, *, max_pixels: int | None = None) -> tuple[str, in
                 return media_type, width, height, str(Refused(f"{width}x{height} pixels"))
             if (
                 pil_image.format not in UNCONVERTED_FORMATS
+                or _may_state_orientation_at_end(pil_image, raw)
                 or _is_ambiguous(pil_image)
                 or _is_truncated(pil_image.format, raw)
             ):
@@ -177,15 +184,23 @@ def _is_ambiguous(pil_image: Any) -> bool:
     """Return whether servers may decode an image in different ways: alpha, CMYK, 16 bits, several frames, EXIF rotation."""
     has_alpha = pil_image.mode in ("RGBA", "LA", "PA") or "transparency" in pil_image.info
     is_animated = pil_image.format in ("GIF", "PNG", "WEBP") and getattr(pil_image, "n_frames", 1) > 1
-    is_rotated = pil_image.format == "JPEG" and _orientation(pil_image) != 1
-    return has_alpha or is_animated or is_rotated or pil_image.mode not in ("RGB", "L", "P", "1")
+    has_odd_mode = pil_image.mode not in ("RGB", "L", "P", "1")
+    return has_alpha or is_animated or has_odd_mode or _orientation(pil_image) != 1
+
+
+def _may_state_orientation_at_end(pil_image: Any, raw: bytes) -> bool:
+    """Return whether a PNG may state its orientation behind the pixels, which Pillow reads when it decodes the image."""
+    return pil_image.format == "PNG" and any(
+        key not in pil_image.info and mark in raw for mark, key in PNG_ORIENTATION.items()
+    )
 
 
 def _orientation(pil_image: Any) -> int:
-    """Return the EXIF orientation; a PNG without the EXIF chunk is not decoded."""
-    if pil_image.format == "PNG" and "exif" not in pil_image.info:
+    """Return the EXIF orientation, as `exif_transpose` applies it; a PNG that states none is not decoded."""
+    if pil_image.format == "PNG" and not any(key in pil_image.info for key in PNG_ORIENTATION.values()):
         return 1
-    return int(pil_image.getexif().get(EXIF_ORIENTATION, 1))
+    orientation = pil_image.getexif().get(EXIF_ORIENTATION)
+    return orientation if orientation in range(2, 9) else 1
 
 
 def _is_truncated(image_format: str, raw: bytes) -> bool:

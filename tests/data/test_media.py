@@ -24,6 +24,7 @@ from evals.types import Media, Message, Prompt, Sampling, Text
 from tests.support.error_messages import raises
 
 Image = pytest.importorskip("PIL.Image")
+PngImagePlugin = pytest.importorskip("PIL.PngImagePlugin")
 
 
 def encoded_image(
@@ -44,10 +45,25 @@ def sent_image(media: Media) -> Any:
     return picture
 
 
-def rotated_by_exif() -> bytes:
+def rotated_by_exif(form: str = "JPEG", *, orientation: int = 6) -> bytes:
     exif = Image.Exif()
-    exif[0x0112] = 6
-    return encoded_image(form="JPEG", exif=exif)
+    exif[0x0112] = orientation
+    return encoded_image(form=form, exif=exif)
+
+
+def with_exif_at_the_end() -> bytes:
+    """Return a PNG whose EXIF chunk stands behind the pixels, as the format allows."""
+    raw = rotated_by_exif("PNG")
+    start = raw.index(b"eXIf") - 4
+    end = start + 12 + int.from_bytes(raw[start : start + 4], "big")
+    last = raw.index(b"IEND") - 4
+    return raw[:start] + raw[end:last] + raw[start:end] + raw[last:]
+
+
+def rotated_by_xmp() -> bytes:
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", '<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>')
+    return encoded_image(form="PNG", pnginfo=text)
 
 
 def bomb() -> bytes:
@@ -120,10 +136,43 @@ def test_threads_that_store_the_same_image_do_not_disturb_each_other(tmp_path: P
     assert all((tmp_path / str(number) / digest).read_bytes() == raw for number in range(20))
 
 
-def test_the_exif_rotation_of_a_photo_is_applied(tmp_path: Path) -> None:
-    media = store_image(tmp_path, rotated_by_exif())
-    assert (media.width, media.height, media.sent) == (40, 30, "png 30x40")
-    assert sent_image(media).size == (30, 40)
+@pytest.mark.parametrize(
+    "raw",
+    [
+        rotated_by_exif(),
+        rotated_by_exif("PNG"),
+        rotated_by_exif("WEBP"),
+        rotated_by_exif("TIFF"),
+        with_exif_at_the_end(),
+        rotated_by_xmp(),
+    ],
+    ids=["jpeg", "png", "webp", "tiff", "png with EXIF at its end", "xmp"],
+)
+def test_the_exif_rotation_of_an_image_is_applied_when_it_is_sent_and_shown(
+    tmp_path: Path, raw: bytes
+) -> None:
+    media = store_image(tmp_path, raw)
+    assert (media.width * media.height, media.sent) == (1200, "png 30x40")
+    sent = sent_image(media)
+    assert (sent.size, sent.getexif().get(0x0112, 1)) == ((30, 40), 1)
+    red = [
+        all(abs(a - b) <= 12 for a, b in zip(sent.getpixel(at), (200, 10, 10), strict=True))
+        for at in ((2, 2), (27, 2), (2, 37))
+    ]
+    assert red == [True, True, False]  # the left half is at the top
+    pytest.importorskip("streamlit")
+    from evals.dashboard.untrusted.media import redraw_image
+
+    assert Image.open(BytesIO(redraw_image(raw))).size == (30, 40)
+
+
+@pytest.mark.parametrize("orientation", [1, 0, 9])
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_an_image_whose_exif_states_no_rotation_is_sent_unchanged(
+    tmp_path: Path, form: str, orientation: int
+) -> None:
+    raw = rotated_by_exif(form, orientation=orientation)
+    assert asyncio.run(payload(store_image(tmp_path, raw)))[1] == raw
 
 
 @pytest.mark.parametrize(("max_pixels", "size"), [(1200, (40, 30)), (300, (20, 15)), (1, (1, 1))])
