@@ -7,12 +7,14 @@ from unittest import mock
 
 import click
 
+from evals.commands.common import say
 from evals.errors import UsageError
 
 
 @click.command("lm-eval", context_settings={"ignore_unknown_options": True, "help_option_names": []})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="LM_EVAL ARGUMENTS...")
-def harness(arguments: tuple[str, ...]) -> None:
+@click.pass_context
+def harness(context: click.Context, arguments: tuple[str, ...]) -> None:
     """Run lm-evaluation-harness itself, with our models as `--model evals`.
 
     \b
@@ -20,11 +22,20 @@ def harness(arguments: tuple[str, ...]) -> None:
         --model_args model=server:http://gpu7:8000/v1#intern-s1,concurrency=64
 
     This combines the tasks and metrics of lm-evaluation-harness with our adapters, rate limits and retries. The reverse is
-    `evals run lm-eval:gsm8k`.
+    `evals run lm-eval:gsm8k`. --help also shows lm-eval's own help, if lm-eval is installed.
     """
     from evals.interop.harness import register
 
-    register()
+    wants_help = not arguments or {"-h", "--help"} & set(arguments)
+    if wants_help:
+        click.echo(f"{context.get_help()}\n")
+    try:
+        register()
+    except UsageError as error:
+        if not wants_help:
+            raise
+        say(str(error))
+        return
     from lm_eval.__main__ import cli_evaluate
 
     with mock.patch.object(sys, "argv", ["evals lm-eval", *arguments]):

@@ -17,6 +17,8 @@ import msgspec
 import pytest
 
 from evals.commands import common
+from evals.errors import UsageError
+from evals.interop import harness
 from evals.records import store
 from evals.records.writer import Writer
 from tests.support import answers
@@ -928,3 +930,18 @@ def test_local_data_is_reported_as_local(here):
 def test_a_table_prints_text_between_colons_unchanged(capsys: pytest.CaptureFixture[str]) -> None:
     common.table("", [("model", "left")], [["scripted:A and :warning: too"]])
     assert "scripted:A and :warning: too" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("-h",), (), ("run", "--help")])
+def test_the_help_of_lm_eval_is_printed_without_the_package(
+    here: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    def not_installed() -> None:
+        raise UsageError("lm-eval tasks need `pip install ...`")
+
+    monkeypatch.setattr(harness, "register", not_installed)
+    outcome = evals("lm-eval", *arguments)
+    assert outcome.status == 0
+    assert outcome.out.startswith("Usage: evals lm-eval ")
+    assert outcome.out.splitlines()[-1].startswith("lm-eval tasks need `")
+    evals("lm-eval", "run", "--tasks", "gsm8k").assert_usage_error()
