@@ -115,7 +115,7 @@ class Suite(Struct, frozen=True, kw_only=True):
         expected answer format. `scorer`: `choice`, `exact`, `integer`, a function of (reply's text, target), or a
         `Scorer`; None: `choice` if all rows have choices, else `exact`. Raises DataError or UsageError.
         """
-        from evals.data.rows import samples
+        from evals.data.rows import has_question, samples
         from evals.prompts.rows import prompter
         from evals.report.metrics import accuracy
         from evals.scorers.plain import scorer_of
@@ -123,6 +123,8 @@ class Suite(Struct, frozen=True, kw_only=True):
         sample_list = samples(rows)
         if not sample_list:
             raise DataError(f"{name}: there are no rows")
+        if prompt is None and (empty := [sample.id for sample in sample_list if not has_question(sample)]):
+            raise DataError(f"{name}: row {empty[0]} has no question, and no prompt is given")
         rule = scorer_of(scorer, choices=all(sample.choices for sample in sample_list))
         return cls(
             name=name,

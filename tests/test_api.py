@@ -312,6 +312,23 @@ def test_rows_with_choices_make_a_multiple_choice_suite(here: Path) -> None:
     assert evals.check(suite, evals.Data(suite="planets")).faults == ()
 
 
+def test_rows_may_come_from_tables_of_pandas_and_numpy(here: Path) -> None:
+    import numpy as np
+
+    nan = float("nan")  # a missing value; numbers in its column become floats
+    rows: list[dict[str, Any]] = [
+        {"id": np.int64(7), "question": "2 + 2?", "answer": 4.0, "choices": nan, "target": nan},
+        {"id": nan, "question": "Larger?", "answer": nan, "choices": np.array([1, 2]), "target": 1.0},
+    ]
+    runs = evals.evaluate(evals.Suite.of(rows[:1]), lambda prompt: "ANSWER: 4", quiet=True)
+    assert runs.samples()[["id", "verdict"]].values.tolist() == [["7", "right"]]
+    runs = evals.evaluate(evals.Suite.of(rows[1:]), lambda prompt: "ANSWER: B", quiet=True)
+    assert runs.samples()[["id", "verdict"]].values.tolist() == [["1", "right"]]
+    assert "A. 1\nB. 2" in runs.samples().prompt[0]
+    text = evals.Suite.of([{"question": "Larger?", "choices": '["1", "2"]', "answer": "B"}])
+    assert "A. 1\nB. 2" in evals.evaluate(text, answers_a, quiet=True).samples().prompt[0]
+
+
 def test_a_suite_can_be_made_of_the_rows_of_a_file(here: Path) -> None:
     Path("rows.jsonl").write_text('{"question": "2 + 2?", "answer": "4"}\n')
     suite = evals.Suite.of("rows.jsonl", scorer="integer")
@@ -335,6 +352,14 @@ def test_a_suite_can_be_made_of_the_rows_of_a_file(here: Path) -> None:
         lambda: evals.evaluate("mmlu-pro", 3),
         lambda: evals.runs("nowhere"),
         lambda: evals.compare("x"),
+        lambda: evals.Suite.of([{"answer": "x"}]),
+        lambda: evals.Suite.of(
+            [{"question": "x", "choices": {"text": ["a"], "label": ["A"]}, "answer": "A"}]
+        ),
+        lambda: evals.Suite.of([{"question": "x", "choices": "a; b", "answer": "A"}]),
+        lambda: evals.evaluate(
+            evals.Suite.of([{"question": "x", "answer": "A", "image": object()}]), answers_a
+        ),
         lambda: evals.evaluate([evals.Suite.of(ROWS), evals.Suite.of(ROWS[:1])], answers_a),
         lambda: evals.evaluate("mmlu-pro", [Constant("4"), Constant("5")], sample=True),
         lambda: evals.evaluate(evals.Suite.of(ROWS), answers_a, protocol="strict"),
@@ -354,6 +379,10 @@ def test_a_suite_can_be_made_of_the_rows_of_a_file(here: Path) -> None:
         "a number instead of a model",
         "no results folder",
         "one run",
+        "a row without a question",
+        "choices that are an object",
+        "choices that are a text",
+        "a value that JSON cannot represent",
         "two suites of one name",
         "two models of one name",
         "another protocol than the suite's",

@@ -65,6 +65,8 @@ def read_samples(suite: Suite, data: Data, *, accepted_hash: str | None = None) 
         raise DataError(
             f"{suite.id}: item {len(samples) + 1} contains an unpaired surrogate, which is not a character"
         ) from error
+    except TypeError as error:
+        raise DataError(f"{suite.id}: item {len(samples) + 1}: {error}") from error
     samples.freeze()
     computed = digest.hexdigest()
     pinned = accepted_hash or suite.sha256

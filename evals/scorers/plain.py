@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import sha256
 from types import CodeType
 from typing import Any
@@ -20,7 +21,14 @@ from evals.types import Prompt, Reply, Sample, Score, Scorer
 
 
 class Exact(Struct, frozen=True):
-    """Scores 1 if the stated answer, or else the whole reply, equals the target, ignoring case, spacing and a final full stop."""
+    """Scores 1 if the stated answer, or else the whole reply, equals the target, ignoring case, spacing and a final full stop.
+
+    A target that is a float (4.0) is also equal to an answer with its value ("4").
+    """
+
+    def __repr__(self) -> str:
+        """Return a description that changes with the rule."""
+        return "Exact(numbers by value)"
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
         """Score one reply; any of several targets is accepted."""
@@ -29,6 +37,9 @@ class Exact(Struct, frozen=True):
         if not answer or reply.stop == "filter":
             return no_stated_answer(reply, "nothing stated")
         right = _normalise(answer) in map(_normalise, sample.targets)
+        if isinstance(sample.target, float) and not right:
+            with suppress(ValueError):
+                right = float(_normalise(answer)) == sample.target
         return binary_score(right=right, answer=answer[:200])
 
 
