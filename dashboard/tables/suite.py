@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from math import isnan, nan, sqrt
+from math import erfc, hypot, nan, sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evals.dashboard.tables import frames
@@ -49,8 +49,8 @@ def breakdown(entry: Entry) -> pd.DataFrame:
 
     Columns `group`, `metric`, `n`, `value`, `low`, `high`, `unit`, `better`, `coverage`, `difference` (the group's mean
     minus the mean of all other samples), `p` (adjusted by Benjamini-Hochberg) and `flagged` (significant at 5 %). The test is
-    Fisher's exact test if the values are binary and independent, else Welch's t-test with clustered errors. If the headline
-    is not a mean over samples, groups are not tested.
+    Fisher's exact test if the values are binary and independent, MOVER's from clustered intervals for other fractions, else
+    Welch's t-test with clustered errors. If the headline is not a mean over samples, groups are not tested.
     """
     import pandas as pd
 
@@ -102,12 +102,18 @@ def _test_groups(entry: Entry) -> dict[str, tuple[float, float]]:
     if len(names) < 2:
         return {}
     is_binary = frame["value"].isin((0.0, 1.0)).all() and frame["cluster"].is_unique
+    bounds = _bounds(entry)
     differences, p_values = [], []
     for name in names:
         in_group, outside = frame[frame["name"] == name], frame[frame["name"] != name]
         gap = float(in_group["value"].mean() - outside["value"].mean())
         differences.append(gap)
-        p_values.append(_fisher_p(in_group, outside) if is_binary else _welch_p(gap, in_group, outside))
+        if is_binary:
+            p_values.append(_fisher_p(in_group, outside))
+        elif bounds:
+            p_values.append(_bounded_p(in_group, outside, bounds))
+        else:
+            p_values.append(_welch_p(gap, in_group, outside))
     adjusted = difference.benjamini_hochberg(p_values)
     return dict(zip(names, zip(differences, adjusted, strict=True), strict=True))
 
@@ -119,21 +125,39 @@ def _fisher_p(in_group: pd.DataFrame, outside: pd.DataFrame) -> float:
     return float(fisher_exact(table).pvalue)
 
 
+def _bounds(entry: Entry) -> stats.Bounds | None:
+    """Return the bounds of a run's values; None if they are unbounded, as a relative error is."""
+    headline = entry.headline
+    return (0.0, 1.0) if headline and headline.unit == "fraction" and headline.worst is not None else None
+
+
+def _bounded_p(in_group: pd.DataFrame, outside: pd.DataFrame, bounds: stats.Bounds) -> float:
+    """Return the p-value of a difference of independent means of bounded values, from their intervals; 1 if one has none.
+
+    Unlike a t-test, it does not take a few equal values for certainty (MOVER, Zou and Donner 2008).
+    """
+    parts = (
+        stats.clustered_mean(part["value"].tolist(), part["cluster"].tolist(), bounds=bounds)
+        for part in (in_group, outside)
+    )
+    lower, higher = sorted(parts, key=lambda interval: interval.value)
+    if lower.high is None or higher.low is None:
+        return 1.0
+    half_width = hypot(higher.value - higher.low, lower.high - lower.value)
+    return erfc(stats.z_quantile((1 + LEVEL) / 2) * (higher.value - lower.value) / half_width / sqrt(2))
+
+
 def _welch_p(gap: float, in_group: pd.DataFrame, outside: pd.DataFrame) -> float:
-    """Return the p-value of Welch's t-test of a difference of means; 1 if a standard error is undefined."""
+    """Return the p-value of Welch's t-test of a difference of means; 1 if a standard error is undefined or 0."""
     parts = [
         (stats.standard_error(part["value"].to_numpy(), part["cluster"].tolist()), part["cluster"].nunique())
         for part in (in_group, outside)
     ]
     squares = [error * error for error, _ in parts]
-    if any(map(isnan, squares)):
+    if not all(square > 0 for square in squares):
         return 1.0
     total = sum(squares)
-    df = (
-        total * total / (sum(s * s / (n - 1) for s, (_, n) in zip(squares, parts, strict=True)) or 1.0)
-        if total
-        else 1.0
-    )
+    df = total * total / sum(s * s / (n - 1) for s, (_, n) in zip(squares, parts, strict=True))
     return difference.MeanDifference(gap, sqrt(total), max(1.0, df)).p_equal()
 
 
@@ -171,23 +195,25 @@ def lengths(entry: Entry, others: Sequence[Entry] = ()) -> LengthBins | None:
     frame["others"] = frame["sample"].map(_mean_by_sample(others))
     lengths = frame["length"].astype(float)
     bins = pd.qcut(lengths, BINS, duplicates="drop", labels=False) if lengths.nunique() > 1 else lengths * 0
-    rows = [_bin_row(replies) for _, replies in frame.groupby(bins)]
+    rows = [_bin_row(replies, _bounds(entry)) for _, replies in frame.groupby(bins)]
     columns = ["low", "high", "n", "value", "value_low", "value_high", "truncated", "others"]
     return LengthBins(pd.DataFrame(rows, columns=columns), unit)
 
 
-def _bin_row(replies: pd.DataFrame) -> tuple[Any, ...]:
-    mean = _mean_with_interval(replies["value"].tolist(), replies["cluster"].tolist())
+def _bin_row(replies: pd.DataFrame, bounds: stats.Bounds | None) -> tuple[Any, ...]:
+    mean = _mean_with_interval(replies["value"].tolist(), replies["cluster"].tolist(), bounds)
     return (
         int(replies["length"].min()), int(replies["length"].max()), len(replies), mean.value, mean.low, mean.high,
         float(replies["truncated"].mean()), replies["others"].mean(),
     )  # fmt: skip
 
 
-def _mean_with_interval(values: Sequence[float], clusters: Sequence[str]) -> stats.Interval:
-    if len(set(clusters)) == len(values) and all(value in (0.0, 1.0) for value in values):
-        return stats.wilson(sum(values), len(values))
-    return stats.clustered_mean(values, clusters)
+def _mean_with_interval(
+    values: Sequence[float], clusters: Sequence[str], bounds: stats.Bounds | None
+) -> stats.Interval:
+    if bounds and len(set(clusters)) == len(values) and all(value in bounds for value in values):
+        return stats.proportion(sum(values), len(values))
+    return stats.clustered_mean(values, clusters, bounds=bounds)
 
 
 def _mean_by_sample(others: Sequence[Entry]) -> dict[str, float]:
@@ -223,7 +249,7 @@ def missing(entry: Entry, others: Sequence[Entry]) -> pd.DataFrame:
     verdicts = frame["verdict"].str.partition(":")[0]
     frame["outcome"] = verdicts.where(~verdicts.isin(ANSWERED), "answered")
     frame["value"] = frame["sample"].map(_mean_by_sample(others)).astype(float)
-    bounds = (0.0, 1.0) if entry.headline and entry.headline.unit == "fraction" else None
+    bounds = _bounds(entry)
     rows = []
     order = ["answered", "unanswered", "refused", "truncated", "failed", "absent"]
     for name in [name for name in order if (frame["outcome"] == name).any()]:

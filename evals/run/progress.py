@@ -100,7 +100,11 @@ class Tally:
             if interval.low is None:
                 return f"{100 * mean:.1f} %"
             return f"{100 * mean:.1f} % [{100 * (interval.low or 0):.1f}, {100 * (interval.high or 0):.1f}]"
-        variance_of_mean = max(self.sum_of_squares / self.scored - mean**2, 0.0) / self.scored
+        count, squares = self.scored, self.sum_of_squares
+        if self.totals_by_sample is not None:  # over samples rather than repeats
+            means = [total / repeats for repeats, total in self.totals_by_sample.values()]
+            count, squares, mean = len(means), sum(value * value for value in means), sum(means) / len(means)
+        variance_of_mean = max(squares / count - mean**2, 0.0) / count
         return f"{mean:.3g} ± {stats.z_quantile(0.975) * variance_of_mean**0.5:.2g}"
 
     def _interval(self) -> stats.Interval:

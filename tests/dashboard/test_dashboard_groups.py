@@ -109,6 +109,37 @@ def test_clustered_values_are_compared_by_welchs_t_test(results: Path) -> None:
     frame = pd.DataFrame({"value": [0.9, 0.8, 0.95, 0.85, 0.1, 0.2, 0.15, 0.05], "cluster": list("aabbccdd")})
     assert suite_tables._welch_p(0.75, frame[:4], frame[4:]) < 0.05
     assert suite_tables._welch_p(0.5, frame[:1], frame[1:]) == 1.0
+    constant = pd.DataFrame({"value": [0.5, 0.5], "cluster": ["a", "b"]})
+    assert suite_tables._welch_p(0.5, constant, frame) == 1.0  # two equal values do not prove zero variance
+
+
+def test_small_groups_with_repeats_are_rarely_flagged_by_chance() -> None:
+    import pandas as pd
+
+    random = Random(3)
+    runs_with_false_discoveries = 0
+    for _ in range(60):
+        values = [
+            sum(random.random() < rate for _ in range(4)) / 4
+            for rate in random.choices((0.3, 0.8, 1.0), k=30)
+        ]
+        frame = pd.DataFrame({"value": values, "cluster": [str(i) for i in range(30)]})
+        p_values = [
+            suite_tables._bounded_p(
+                frame[frame.index % 10 == group], frame[frame.index % 10 != group], (0.0, 1.0)
+            )
+            for group in range(10)
+        ]
+        runs_with_false_discoveries += min(suite_tables.difference.benjamini_hochberg(p_values)) <= 0.05
+    assert runs_with_false_discoveries <= 8  # 5 % of 60, plus three standard errors
+    easy, hard = ({"value": [value] * 40, "cluster": [str(i) for i in range(40)]} for value in (0.75, 0.25))
+    assert suite_tables._bounded_p(pd.DataFrame(easy), pd.DataFrame(hard), (0.0, 1.0)) < 0.001
+
+
+def test_equal_repeats_of_a_few_samples_have_an_interval_within_the_bounds() -> None:
+    interval = suite_tables._mean_with_interval([1.0] * 20, [str(i // 4) for i in range(20)], (0.0, 1.0))
+    assert interval.low < 0.8
+    assert interval.high == 1.0
 
 
 def test_groups_are_not_tested_if_the_headline_is_not_a_mean(results: Path) -> None:

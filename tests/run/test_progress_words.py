@@ -12,6 +12,7 @@ from evals import Suite, evaluate
 from evals.run import progress
 from evals.run.progress import duration_text, rate_text
 from evals.verdicts.formatting import format_p_with_name
+from tests.support import toy
 from tests.support.command import evals
 
 
@@ -38,6 +39,19 @@ def test_a_p_value_is_never_shown_as_zero() -> None:
         "p = 0.012",
         "p = 1",
     ]
+
+
+def test_the_live_interval_of_errors_is_over_samples_not_repeats(tmp_path: Path) -> None:
+    texts = []
+    for repeats in (1, 4):
+        job = toy.job(tmp_path / str(repeats), repeats=repeats)
+        tally = progress.Tally(job)
+        for index, sample in enumerate(job.samples.ids):
+            for repeat in range(repeats):
+                tally.add(toy.record(sample, repeat, value=0.5 + index))
+        texts.append(tally.score_text())
+        toy.close_job(job)
+    assert texts[0] == texts[1] == "2 ± 1.1"
 
 
 def test_without_a_terminal_a_finished_suite_is_not_printed_again(
