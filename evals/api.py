@@ -177,22 +177,22 @@ def gate(
     from evals.verdicts.gate import gate as gate_runs
     from evals.verdicts.gate import run_names
 
-    rules = policies.read(Path(policy)) if isinstance(policy, str | Path) else policy
-    names, folder = [entry.name for entry in rules.suite], mirror.readable_folder(results)
+    gate_policy = policies.read(Path(policy)) if isinstance(policy, str | Path) else policy
+    names, folder = [entry.name for entry in gate_policy.suite], mirror.readable_folder(results)
     candidate_runs = _suite_runs(candidate, folder, names, latest=latest)
     baseline_runs = _suite_runs(
         baseline, folder, names, latest=latest, other_side={(run.run, run.model) for run in candidate_runs}
     )
     limits = noise.repeatability_limits(folder, baseline_runs)
-    account = alpha_spending.read_account(rules, folder)
+    account = alpha_spending.read_account(gate_policy, folder)
     digest = alpha_spending.outcomes_digest((*candidate_runs, *baseline_runs)) if account else ""
     if account:
         alpha_spending.require_unspent_alpha(
             account, candidate=run_names(candidate_runs), baseline=run_names(baseline_runs), digest=digest
         )
     candidates, baselines = suite_runs.with_common_ids(candidate_runs, baseline_runs)
-    report = gate_runs(candidates, baselines, alpha_spending.single_gate_policy(rules), limits=limits)
-    remarks = policy_promises.promise_remarks(candidate_runs, rules)
+    report = gate_runs(candidates, baselines, alpha_spending.single_gate_policy(gate_policy), limits=limits)
+    remarks = policy_promises.promise_remarks(candidate_runs, gate_policy)
     report = structs.replace(report, notes=(*report.notes, *remarks))
     return alpha_spending.record(account, report, digest=digest) if account else report
 

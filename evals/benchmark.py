@@ -64,7 +64,7 @@ class Protocol(Struct, frozen=True, kw_only=True):
     repeats: int = 1
     ideal: Callable[[Sample, Prompt], str] | None = None
     """None: the benchmark's."""
-    unwinnable: Callable[[Sample], str] | None = None
+    why_unsolvable: Callable[[Sample], str] | None = None
     samples: Callable[[Data, str], Iterable[Sample]] | None = None
     """(data, variant) -> samples, if the protocol covers only some of the benchmark's."""
     upstream: UpstreamPrompts | None = None
@@ -176,7 +176,7 @@ class Benchmark(Struct, frozen=True, kw_only=True):
             samples=lambda data: samples(data, variant),
             prompter=lambda data: _prompter(definition, data, variant, shot_count),
             ideal=definition.ideal or self.ideal,
-            unwinnable=definition.unwinnable,
+            why_unsolvable=definition.why_unsolvable,
             scorers=dict(definition.scorers),
             metrics=definition.metrics,
             sampling=definition.sampling,

@@ -1,6 +1,6 @@
 """The errors of this project, and which of them are retried.
 
-The lower-case name of a class is recorded as `Failure.kind`, so the names stay.
+The lower-case name of a class is recorded as `Failure.kind`, so the names must not change.
 
 EvalsError                     a message for the user, one line, no traceback
 ├── UsageError                 wrong name, wrong option, missing key or data: exit 2
@@ -22,7 +22,7 @@ EvalsError                     a message for the user, one line, no traceback
 │       ├── Disconnected       connection lost, or refused during a run
 │       ├── Timeout            deadline passed: also slows the runner down
 │       └── BadReply           200 with truncated JSON, an error body, HTML, no content
-├── Crash                      foreign code raised: see `boundary.py`
+├── Crash                      foreign code raised an exception: see `boundary.py`
 └── ScorerError                a scorer failed or timed out: never a score of 0
     ├── Unreadable             a judge returned no parsable verdict in several attempts
     └── Waiting                the reply needs a judge model, and none is set

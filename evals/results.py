@@ -110,7 +110,7 @@ class Runs(Sequence[Run]):
     def samples(self, *, texts: bool | None = None) -> pd.DataFrame:
         """Return a row per sample and repeat, with the columns of `SAMPLE_COLUMNS`; needs pandas (extra `notebook`).
 
-        `texts`: whether to include prompts, replies and gold answers; default: unless the data set is gated.
+        `texts`: whether to include prompts, replies and gold answers; by default, only if the data set is not gated.
         """
         return frames.to_pandas(self.to_arrow("samples", texts=texts))
 

@@ -90,7 +90,7 @@ def _protocol(rule: RuleName, scorers: Mapping[str, Scorer], **options: Any) -> 
             Metric(name=metric, of=mean_value, headline=True),
             Metric(name=f"{metric}_{second_scorer}", of=mean_value, scorer=second_scorer),
         ),
-        unwinnable=too_little_agreement if rule == "vqa" else None,
+        why_unsolvable=too_little_agreement if rule == "vqa" else None,
         **options,
     )
 
@@ -111,8 +111,8 @@ def best_answer(sample: Sample) -> str:
 
 def too_little_agreement(sample: Sample) -> str:
     """Return why no reply can get the full score (too few annotators agree on any answer); empty if one can."""
-    can_win = vqa_score(sample.targets, best_answer(sample)) == 1
-    return "" if can_win else "fewer than four annotators agree on an answer"
+    is_solvable = vqa_score(sample.targets, best_answer(sample)) == 1
+    return "" if is_solvable else "fewer than four annotators agree on an answer"
 
 
 def gold_answers(row: Row, *columns: str, suite: str, sample_id: str) -> str | tuple[str, ...]:

@@ -54,7 +54,7 @@ class Suite(Struct, frozen=True, kw_only=True):
     """Data -> prompter; may read a few-shot split or images. Not called for scoring."""
     ideal: Callable[[Sample, Prompt], str]
     """A reply that must get full marks."""
-    unwinnable: Callable[[Sample], str] | None = None
+    why_unsolvable: Callable[[Sample], str] | None = None
     """Why no reply can get full marks for a sample under upstream's rule; empty if one can."""
     scorers: dict[str, Scorer]
     metrics: tuple[Metric, ...]
@@ -94,7 +94,7 @@ class Suite(Struct, frozen=True, kw_only=True):
             low, high = metric.bounds or (0.0, 1.0)
             if metric.unit == "fraction" and not 0 <= low < high <= 1:
                 raise ValueError(
-                    f"{self.id}: {metric.name} from {low:g} to {high:g} is no fraction: set its unit"
+                    f"{self.id}: {metric.name} from {low:g} to {high:g} is not a fraction: set its unit"
                 )
 
     @classmethod
@@ -268,7 +268,7 @@ def data_sha256(samples: Iterable[Sample]) -> str:
     return digest.hexdigest()
 
 
-class Check(Struct, frozen=True, kw_only=True):
+class Check(Struct, frozen=True, kw_only=True, rename={"unsolvable": "unwinnable"}):
     """The result of `check`."""
 
     suite: str
@@ -276,7 +276,7 @@ class Check(Struct, frozen=True, kw_only=True):
     samples: int
     faults: tuple[str, ...]
     """A line for each fault."""
-    unwinnable: tuple[str, ...] = ()
+    unsolvable: tuple[str, ...] = ()
     """Ids of samples for which upstream's rule accepts no reply."""
 
 
@@ -286,20 +286,17 @@ def check(suite: Suite, data: Data) -> Check:
     If a scorer rejects a gold answer, the data or the scorer is wrong, and no model could get that point.
     """
     faults: list[str] = []
-    unwinnable: list[str] = []
+    unsolvable: list[str] = []
     count = 0
     prompter = _prompter(suite, data)
     for sample in checked_samples(suite, data):
         count += 1
         prompt = prompter(sample, 0) if prompter and sample.question else Prompt()
         sample_faults = _check_sample(suite, sample, prompt)
-        if suite.unwinnable and (reason := suite.unwinnable(sample)):
-            unwinnable.append(sample.id)
-            sample_faults = (
-                []
-                if sample_faults
-                else [f"{sample.id}: gets full marks, but is listed as unwinnable ({reason})"]
-            )
+        if suite.why_unsolvable and (reason := suite.why_unsolvable(sample)):
+            unsolvable.append(sample.id)
+            fault = f"{sample.id}: gets full marks, but is listed as unsolvable ({reason})"
+            sample_faults = [] if sample_faults else [fault]
         faults += sample_faults
         if len(faults) >= MAX_FAULTS:
             break
@@ -308,7 +305,7 @@ def check(suite: Suite, data: Data) -> Check:
         protocol=suite.protocol,
         samples=count,
         faults=tuple(faults[:MAX_FAULTS]),
-        unwinnable=tuple(unwinnable),
+        unsolvable=tuple(unsolvable),
     )
 
 

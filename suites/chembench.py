@@ -261,7 +261,7 @@ UPSTREAM_PROMPTS = opencompass_prompts(
 )
 
 
-def _unwinnable(sample: Sample) -> str:
+def _why_unsolvable(sample: Sample) -> str:
     if isinstance(sample.target, float) and sample.target <= 0:
         return f"its tolerance, 0.01 * {sample.target}, is not positive"
     return ""
@@ -300,7 +300,7 @@ OFFICIAL_PROTOCOLS: dict[str, Protocol] = {
         scorers={"answer": Lamalab(OptionSet(options_lamalab), SignedTolerance())},
         sampling=Sampling(temperature=0.0, max_tokens=4096),
         ideal=_ideal_lamalab,
-        unwinnable=_unwinnable,
+        why_unsolvable=_why_unsolvable,
     ),
 }
 INTERN_S1_PROTOCOLS: dict[str, Protocol] = {

@@ -71,7 +71,7 @@ def _tagged_prompt(tag: str, sample: Sample, repeat: int) -> Prompt:
     return Prompt(messages=(Message.user(tagged), Message.user(f"<{tag}></{tag}>")))
 
 
-def _unwinnable(sample: Sample) -> str:
+def _why_unsolvable(sample: Sample) -> str:
     return "a ratio has no maximum"
 
 
@@ -105,7 +105,7 @@ def _tagged_protocol(domain: str) -> Protocol:
         scorers={"tokens": Tokens()},
         metrics=(*METRICS, RATIO_WITHOUT_TAGS),
         sampling=GREEDY,
-        unwinnable=_unwinnable,
+        why_unsolvable=_why_unsolvable,
         refuses=""
         if domain in TAGS
         else f"there is no tag for {domain}: use compression:science, whose variants have one, or the protocol bare",
@@ -124,7 +124,7 @@ BENCHMARK = Benchmark(
             scorers={"tokens": Tokens()},
             metrics=METRICS,
             sampling=GREEDY,
-            unwinnable=_unwinnable,
+            why_unsolvable=_why_unsolvable,
         ),
         "tagged": _tagged_protocol,
     },

@@ -44,7 +44,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
         )
 
 
-def _unwinnable(sample: Sample) -> str:
+def _why_unsolvable(sample: Sample) -> str:
     return "" if sample.meta["ideal"] else "the data contain no reply that follows its instructions"
 
 
@@ -54,7 +54,7 @@ def _protocol(rules: Literal["official", "mended"], sampling: Sampling) -> Proto
         scorers={"instructions": Instructions(rules)},
         metrics=METRICS,
         sampling=sampling,
-        unwinnable=_unwinnable,
+        why_unsolvable=_why_unsolvable,
         refuses=missing_packages(),
         verbatim=True,
     )

@@ -328,7 +328,7 @@ def _suite(variant: str) -> Suite:
         samples=lambda data: _samples(data, task_file, shots),
         prompter=lambda data: _prompt,
         ideal=_ideal,
-        unwinnable=None
+        why_unsolvable=None
         if headline_metric(task) in BINARY_METRICS
         else lambda sample: f"{headline_metric(task)} has no maximum",
         scorers={

@@ -101,11 +101,11 @@ def _vlmevalkit(sampling: Sampling, variant: str) -> Protocol:
         upstream=UNAVAILABLE,
         sampling=sampling,
         ideal=gold_answer,
-        unwinnable=_gold_contains("\\boxed"),
+        why_unsolvable=_gold_contains("\\boxed"),
     )
 
 
-UNWINNABLE_OFFICIAL = _gold_contains("\\boxed", "^{\\circ}", "\\left")
+UNSOLVABLE_OFFICIAL = _gold_contains("\\boxed", "^{\\circ}", "\\left")
 BENCHMARK = Benchmark(
     name="mathvision",
     title="MathVision: 3,040 competition problems with an image, 16 subjects, 5 levels (Wang et al. 2024, arXiv 2402.14804).",
@@ -115,7 +115,7 @@ BENCHMARK = Benchmark(
     samples=_samples,
     protocols={
         "strict": partial(_protocol, Strict()),
-        "official": partial(_protocol, Official(), unwinnable=UNWINNABLE_OFFICIAL),
+        "official": partial(_protocol, Official(), why_unsolvable=UNSOLVABLE_OFFICIAL),
         "intern-s1": partial(_vlmevalkit, INTERN_S1),
         "vlmevalkit": partial(_vlmevalkit, Sampling(temperature=0.0, max_tokens=2_048)),
     },

@@ -115,7 +115,7 @@ def _vlmevalkit_prompt(sample: Sample, repeat: int) -> Prompt:
     return hinted_question(sample, _answer_format(sample))
 
 
-def _unwinnable(sample: Sample) -> str:
+def _why_unsolvable(sample: Sample) -> str:
     return "its answer is a list" if sample.meta["answer_type"] == "list" else ""
 
 
@@ -138,7 +138,7 @@ def _vlmevalkit(sampling: Sampling, variant: str) -> Protocol:
         upstream=UNAVAILABLE,
         sampling=sampling,
         ideal=gold_answer,
-        unwinnable=_unwinnable,
+        why_unsolvable=_why_unsolvable,
     )
 
 

@@ -253,12 +253,12 @@ def _ideal(sample: Sample, prompt: Prompt) -> str:
     return f"({prompt.shown_letter(str(gold))})" if sample.choices else f"Answer: {gold}"
 
 
-def _unwinnable_nested(sample: Sample) -> str:
+def _why_nested_unsolvable(sample: Sample) -> str:
     """Return why no reply can get full marks for one sample of MMMU-Pro under the authors' rule."""
     return "its options are a list within a list" if sample.meta.get("options") else ""
 
 
-def _unwinnable_open(sample: Sample) -> str:
+def _why_open_unsolvable(sample: Sample) -> str:
     """Return why no reply can get full marks for four of MMMU's open questions under VLMEvalKit's rule."""
     if sample.choices:
         return ""
@@ -288,7 +288,7 @@ def _official(variant: str) -> Protocol:
         scorers={"answer": Official(pro=bool(variant))},
         metrics=(*accuracy(), accuracy_guess()),
         sampling=Sampling(temperature=0.0, max_tokens=max_tokens),
-        unwinnable=_unwinnable_nested,
+        why_unsolvable=_why_nested_unsolvable,
     )
 
 
@@ -298,7 +298,7 @@ def _vlmevalkit(scorer: Scorer, variant: str, judge: tuple[TextLocation, ...] = 
         upstream=sentence_prompts(REPLACEMENTS[variant], judge=judge),
         scorers={"answer": scorer},
         sampling=INTERN_S1,
-        unwinnable=_unwinnable_open,
+        why_unsolvable=_why_open_unsolvable,
     )
 
 

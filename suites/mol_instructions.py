@@ -97,7 +97,7 @@ BARE_TEMPLATES = {"": "{}"}
 WRAPPED_TEMPLATES = {"": "<SELFIES> {} </SELFIES>", "number": "\\boxed{{{}}}", "caption": "{}"}
 
 
-def _unwinnable(sample: Sample) -> str:
+def _why_unsolvable(sample: Sample) -> str:
     gold = str(sample.target)
     return (
         "" if text_up_to_last(gold, ".") == gold else "upstream truncates at the last full stop, or adds one"
@@ -205,7 +205,7 @@ def _official(variant: str) -> Protocol:
         verbatim=True,
         sampling=Sampling(temperature=0.1, top_p=0.75, top_k=40, max_tokens=1024),
         ideal=partial(_ideal, task, BARE_TEMPLATES),
-        unwinnable=_unwinnable if task.kind == "caption" else None,
+        why_unsolvable=_why_unsolvable if task.kind == "caption" else None,
     )
 
 

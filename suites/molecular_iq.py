@@ -91,7 +91,7 @@ def _ideal(sample: Sample, prompt: Prompt) -> str:
     return f"<answer>{json.dumps(answer)}</answer>"
 
 
-def _unwinnable(sample: Sample) -> str:
+def _why_unsolvable(sample: Sample) -> str:
     no_molecule = "" if sample.meta.get("molecule") else "the data contain no molecule with these properties"
     return missing_packages() or no_molecule
 
@@ -130,7 +130,7 @@ def _protocol(name: str, variant: str) -> Protocol:
         if name == "intern-s1"
         else None,
         refuses=missing_packages() if variant == "generation" else "",
-        unwinnable=_unwinnable if variant == "generation" else None,
+        why_unsolvable=_why_unsolvable if variant == "generation" else None,
     )
 
 

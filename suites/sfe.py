@@ -169,7 +169,7 @@ class Rule(Struct, frozen=True):
         return binary_score(right=right, answer=answer[:200])
 
 
-def _needs_judge(sample: Sample) -> str:
+def _why_unsolvable_by_rule(sample: Sample) -> str:
     has_rule = sample.choices or sample.meta.get("question_type") == "exact_match"
     return "" if has_rule else "only a judge can score it"
 
@@ -183,13 +183,15 @@ BENCHMARK = Benchmark(
     default=("en",),
     samples=_samples,
     protocols={
-        "official": Protocol(prompt=_official_prompt, scorers={"points": POINTS}, unwinnable=_needs_judge),
+        "official": Protocol(
+            prompt=_official_prompt, scorers={"points": POINTS}, why_unsolvable=_why_unsolvable_by_rule
+        ),
         "intern-s1": Protocol(
             prompt=_adapter_prompt,
             upstream=UPSTREAM_PROMPTS,
             scorers={"points": POINTS},
             sampling=INTERN_S1,
-            unwinnable=_needs_judge,
+            why_unsolvable=_why_unsolvable_by_rule,
         ),
         "strict": Protocol(prompt=_strict_prompt, scorers={"answer": Judged(rule=Compared(), mode="rest")}),
     },

@@ -35,7 +35,7 @@ def _faults(outcome: ChallengeOutcome, result: SuiteResult, rule: ChallengeRule)
     """Yield the reasons why an outcome does not count.
 
     A test that rejects may stop early, so the minimum number of replies applies only to tests that do not reject. The
-    minimum alpha too applies only to these: at a smaller alpha, a test has little power to reject.
+    minimum alpha also applies only to these: at a smaller alpha, a test has little power to reject.
     """
     if outcome.format != FORMAT:
         yield f"format {outcome.format}; this version reads {FORMAT}"

@@ -38,7 +38,7 @@ _GENERATED_ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
 
 
 class Counts(Struct):
-    """What the checks need to know of the replies, from one pass over a run's records."""
+    """What the checks need to know about the replies, from one pass over a run's records."""
 
     gold_copies: dict[str, list[bool]] = field(default_factory=lambda: defaultdict(list))
     """Sample with a long gold answer -> whether each of its replies contains that answer verbatim."""
@@ -157,7 +157,7 @@ def plausibility_doubts(result: SuiteResult, rule: SuiteRule, others: Sequence[E
         and headline.n >= MIN_CEILING_ITEMS
         and headline.value > rule.ceiling
     ):
-        yield f"{headline.metric} is {headline.value:.3f}, above the plausible {rule.ceiling:g}"
+        yield f"{headline.metric} is {headline.value:.3f}, above the plausible maximum of {rule.ceiling:g}"
     other_values = [
         other_headline.value
         for other in others
@@ -171,7 +171,7 @@ def plausibility_doubts(result: SuiteResult, rule: SuiteRule, others: Sequence[E
     is_higher_better = headline.better == "higher"
     gain = headline.value - max(other_values) if is_higher_better else min(other_values) - headline.value
     if gain > rule.plausible_gain:
-        yield f"{headline.metric} is better than the best entry's by {gain:.3f}, more than the plausible {rule.plausible_gain:g}"
+        yield f"{headline.metric} is better than the best entry's by {gain:.3f}, more than the plausible maximum of {rule.plausible_gain:g}"
 
 
 def data_refusals(result: SuiteResult, others: Iterable[EntryResult]) -> Iterator[str]:
@@ -179,7 +179,7 @@ def data_refusals(result: SuiteResult, others: Iterable[EntryResult]) -> Iterato
     for other in others:
         for suite in other.suites if other.status == "accepted" else ():
             if suite.label == result.label and suite.data_sha256 != result.data_sha256:
-                yield f"its data hash to {result.data_sha256[:16]}, the data of {other.entry} to {suite.data_sha256[:16]}"
+                yield f"its data hash to {result.data_sha256[:16]}, those of {other.entry} to {suite.data_sha256[:16]}"
                 return
 
 

@@ -41,7 +41,7 @@ class Decision(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     date: date
     reason: str
     replacement: str = ""
-    """Entry that supersedes it."""
+    """Entry that supersedes this one."""
 
 
 class _DecisionFile(Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,5 +91,5 @@ def latest(decisions: Sequence[Decision], entry: str) -> Decision | None:
 
 
 def accepts(decisions: Sequence[Decision], entry: str) -> bool:
-    """Return whether a decision accepts an entry; one that is disputed or withdrawn later remains accepted, and is shown as such."""
+    """Return whether a decision accepts an entry; an entry that is disputed or withdrawn later is still accepted, and shown with that mark."""
     return any(decision.kind == "accepted" for decision in decisions if decision.entry == entry)

@@ -47,10 +47,8 @@ def ingest(
     }
     pending = list(_pending(board_policy, files, results_by_entry, stale, names))
     new_count = sum(path.stem not in results_by_entry for path in pending)
-    if new_count > board_policy.limits.new_entries:
-        raise UsageError(
-            f"{new_count} new entries; one ingest accepts at most {board_policy.limits.new_entries}"
-        )
+    if new_count > (maximum := board_policy.limits.new_entries):
+        raise UsageError(f"{new_count} new entries; one ingest accepts at most {maximum}")
     for path in pending:
         examination = _examine(path, board_policy, results_by_entry, gold)
         result = _result_of(path, board_policy, results_by_entry, all_decisions, examination)
@@ -62,11 +60,9 @@ def ingest(
     if write:
         levels.update(folder, board_policy, results_by_entry, gold)
         new_index = Index(
-            board=board_policy.id,
-            decisions=len(all_decisions),
-            decisions_sha256=decisions.digest(all_decisions),
+            board=board_policy.id, decisions=len(all_decisions), decisions_sha256=decisions.digest(all_decisions),
             entries={name: results_by_entry[name].content_sha256 for name in sorted(results_by_entry)},
-        )
+        )  # fmt: skip
         results.write(folder, results.INDEX, new_index)
 
 
@@ -116,7 +112,7 @@ def _pending(
 
 
 def _may_be_published(result: EntryResult, all_decisions: Sequence[Decision], gold: Path | None) -> bool:
-    """Return whether what a held entry lacks is there now: a decision that accepts it, or the board's data."""
+    """Return whether what a held entry lacked is now there: a decision that accepts it, or the board's data."""
     needs_data = any(reason.endswith(NEEDS_DATA) for reason in result.reasons)
     return gold is not None if needs_data else decisions.accepts(all_decisions, result.entry)
 

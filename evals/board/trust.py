@@ -1,6 +1,6 @@
 """What supports a score besides its replies, as marks and in words: a preregistration, a challenge, a rerun.
 
-A preregistered run was promised before it was made. A challenge tests whether the claimed model could have written the
+A preregistered run was announced, with its settings, before it was started. A challenge tests whether the claimed model could have written the
 replies. A rerun is a run of the model by the board's operator.
 """
 
@@ -39,12 +39,12 @@ CHALLENGES: Mapping[Verdict, Mark] = {
     "close": Mark(
         "≈",
         "challenged, close",
-        "the replies differ from the claimed model by no more than different numerics or 8-bit quantisation explain",
+        "the replies differ from the claimed model's by no more than different numerics or 8-bit quantisation can explain",
     ),
     "different": Mark(
         "≠",
         "challenge: different",
-        "the replies differ from the claimed model by more than different numerics or 8-bit quantisation explain",
+        "the replies differ from the claimed model's by more than different numerics or 8-bit quantisation can explain",
         warning=True,
     ),
     "untestable": Mark(

@@ -35,7 +35,7 @@ class Pace:
     ) -> None:
         """`fixed`: the initial and maximum number of calls; None: search for the best. `max_limit`: the model's own maximum."""
         self.ceiling = min(fixed or max_limit, max_limit)
-        """Maximum of `limit`; lowered when a doubling brings too little."""
+        """Maximum of `limit`; lowered when a doubling gains too little."""
         self.limit = min(fixed or INITIAL_LIMIT, self.ceiling)
         self._is_searching = fixed is None
         self._clock = clock

@@ -77,11 +77,11 @@ def submit(
     from evals.board.ingest import ENTRIES, ingest
     from evals.records import store
 
-    rules, card = policy.read(folder), submission.read_model_card(model_card)
+    board_policy, card = policy.read(folder), submission.read_model_card(model_card)
     selected = [run for name in runs for run in store.find_suites(results, name)]
     if latest:
         selected = list({submission.bundle_name(run): run for run in selected}.values())
-    path = submission.pack(selected, card, rules, folder / ENTRIES)
+    path = submission.pack(selected, card, board_policy, folder / ENTRIES)
     accepted = False
     try:
         (result,) = ingest(folder, [path.name], gold=data, write=False)

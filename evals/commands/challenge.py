@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 EXIT_STATUS = {"consistent": 0, "close": 0, "different": 1, "untestable": 3}
 MEANINGS = {
-    "consistent": "no deviation from what this model writes was found",
-    "close": "different numerics or quantisation can explain the deviation from what this model writes",
+    "consistent": "the replies do not differ detectably from what this model writes",
+    "close": "different numerics or quantisation can explain how the replies differ from what this model writes",
     "different": "this model did not write these replies under the recorded settings",
     "untestable": "nothing was tested",
 }

@@ -37,9 +37,9 @@ def check(
     else:
         for result in checks:
             state = "OK" if not result.faults else count_of(len(result.faults), "fault")
-            unwinnable = f", {len(result.unwinnable)} unsolvable" if result.unwinnable else ""
+            unsolvable = f", {len(result.unsolvable)} unsolvable" if result.unsolvable else ""
             common.say(
-                f"{result.suite} ({result.protocol}): {count_of(result.samples, 'sample')}, {state}{unwinnable}"
+                f"{result.suite} ({result.protocol}): {count_of(result.samples, 'sample')}, {state}{unsolvable}"
             )
             for fault in result.faults:
                 common.say(f"    {fault}")

@@ -91,13 +91,8 @@ def _select_claims(all_claims: dict[str, Claim], suite: str | None, model: str |
 def _claim_row(name: str, claim: Claim) -> list[str]:
     marks = [*(["superseded"] if claim.superseded else []), *(["erratum"] if claim.erratum else [])]
     conditions = ", ".join([*claim.knobs, *marks])
-    return [
-        name,
-        _score_text(claim.value, claim.unit),
-        claim.protocol or "unknown",
-        str(claim.date or ""),
-        conditions,
-    ]
+    score = _score_text(claim.value, claim.unit)
+    return [name, score, claim.protocol or "unknown", str(claim.date or ""), conditions]
 
 
 @click.command()

@@ -241,7 +241,7 @@ def note_broken(lines: Sequence[str]) -> None:
 def print_forecasts(
     forecasts: Sequence[Forecast], results: Path, *, as_json: bool, totals: Totals | None = None
 ) -> int:
-    """Print forecasts; return exit status 2 if none of the runs could be made here. `totals`: of a sweep."""
+    """Print forecasts; return exit status 2 if none of the runs could be started here. `totals`: of a sweep."""
     from evals.terminal import forecasts as forecast_text
     from evals.terminal.layout import width
     from evals.verdicts import reported
@@ -294,7 +294,7 @@ RUN_FIELDS = (
 
 
 def table(title: str, columns: Iterable[tuple[str, str] | Column], rows: Iterable[Iterable[str]]) -> None:
-    """Print a table that fits the terminal; a column is a (heading, justification) pair or a `Column`."""
+    """Print a table that fits the terminal; a column is a (heading, alignment) pair or a `Column`."""
     from evals.terminal.layout import Column, table, width
 
     parsed = [

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MAX_ITEMS = 60
 DEFECTS = {"gold": "a wrong gold answer", "question": "a defective question", "duplicate": "a duplicate"}
-"""Kind of an erratum -> what its items have."""
+"""Kind of an erratum -> the defect of its items, in words."""
 COMMANDS = {
     "list": Entry("errata:list_", "List known errors in one suite or in all."),
     "suggest": Entry("errata:suggest", "List items on which several models agree against the gold answer."),

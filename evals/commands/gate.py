@@ -185,8 +185,8 @@ def _compute_plan(
     from evals.verdicts import alpha_spending, noise, policy, suite_runs
     from evals.verdicts.plan import plan as make_plan
 
-    rules = alpha_spending.single_gate_policy(policy.read(policy_file))
-    names = [suite.name for suite in rules.suite]
+    gate_policy = alpha_spending.single_gate_policy(policy.read(policy_file))
+    names = [suite.name for suite in gate_policy.suite]
 
     def load(run: str) -> list[SuiteRun]:
         return suite_runs.load_named_runs(results, run, suites=names, latest=latest)
@@ -202,7 +202,7 @@ def _compute_plan(
             for runs in (baselines, second_runs)
         )
     return make_plan(
-        baselines, rules, second_runs=second_runs, runs=further_runs,
+        baselines, gate_policy, second_runs=second_runs, runs=further_runs,
         drop=drop, reports=reports, simulations=simulations, seed=seed,
     )  # fmt: skip
 

@@ -37,7 +37,7 @@ def serve(
 ) -> int:
     """Start vllm:, lmdeploy: or sglang:NAME, print its URL once it is ready, and keep it running until Ctrl-C.
 
-    It listens on 127.0.0.1 only. While it runs, `evals run -m MODEL` uses it instead of starting another server.
+    The server listens on 127.0.0.1 only. While it runs, `evals run -m MODEL` uses it instead of starting another server.
     """
     from msgspec import structs
 

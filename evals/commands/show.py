@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     "--next",
     "next_verdict",
     metavar="VERDICT",
-    help="The next sample with this verdict, `not-right` or `failed`.",
+    help="The next sample with this verdict; also `not-right` or `failed`.",
 )
 @click.option("--reasoning", is_flag=True, help="With --sample: also show the reasoning.")
 @click.option(

@@ -277,7 +277,9 @@ def card_fault(card: Card) -> str:
     if card.chance is not None and (headline := card.headline) is not None:
         low, high = _limits(headline)
         if not low <= card.chance <= high:
-            return f"chance {card.chance:.6g} is not between {low:g} and {high:g}, as a {headline.unit} is"
+            return (
+                f"chance {card.chance:.6g} is not between {low:g} and {high:g}, as a {headline.unit} must be"
+            )
     if max(map(len, (card.run, card.model, card.config.suite, card.config.model))) > MAX_NAME_CHARS:
         return f"a name has more than {MAX_NAME_CHARS} characters"
     return ""
@@ -293,7 +295,7 @@ def estimate_fault(estimate: Estimate) -> str:
     for name in ("value", "worst", "best"):
         number = getattr(estimate, name)
         if number is not None and not low - ROUNDING <= number <= high + ROUNDING:
-            return f"{estimate.metric}: {name} {number:.6g} is not between {low:g} and {high:g}, as a {estimate.unit} is"
+            return f"{estimate.metric}: {name} {number:.6g} is not between {low:g} and {high:g}, as a {estimate.unit} must be"
     return ""
 
 

@@ -135,7 +135,7 @@ def _fault(manifest: Manifest, card: Card, folder: str) -> str:
 def _file_fault(files: dict[str, StoredFile], card: Card) -> str:
     for path, stated in files.items():
         if not _SHA256.fullmatch(stated.sha256) or not 0 <= stated.size <= MAX_UNCOMPRESSED_BYTES:
-            return f"the size or hash of {path} is impossible"
+            return f"the size or hash of {path} is invalid"
         on_card = card.files.get(path)
         if on_card is not None and (on_card.sha256, on_card.size) != (stated.sha256, stated.size):
             return f"{path} is not the file described on its card"

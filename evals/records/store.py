@@ -180,13 +180,13 @@ def damage(path: Path, card: Card) -> str:
 
 
 def check_presence(files: Snapshot) -> None:
-    """Raise StoreError if a run has no samples, or no records, although its other files show that it had."""
+    """Raise StoreError if a run has no samples, or no records, although its other files show that it had them."""
     if files.parquet is None and not files.size and (missing := _missing_file(files.folder, files.name)):
         raise StoreError(_missing_message(files.folder / missing))
 
 
 def _missing_message(path: Path) -> str:
-    return f"{path} is missing: the run is incomplete, copy it again"
+    return f"{path} is missing: the run is incomplete; copy it again"
 
 
 def _missing_file(path: Path, name: str) -> str:

@@ -42,7 +42,7 @@ class SyncResult(Struct, kw_only=True):
     present: int = 0
     """Number of runs that the store already contained."""
     skipped: dict[str, str] = field(default_factory=dict)
-    """Run -> why it was not sent; for a run that was sent, that another machine's state takes precedence."""
+    """Run -> why it was not sent; for a run that was sent, a note that another machine's state takes precedence."""
     failed: dict[str, str] = field(default_factory=dict)
     """Run -> the error that occurred while it was sent."""
 

@@ -21,7 +21,7 @@ def mean_of_variants(
     *,
     same_items: Sequence[Collection[str]] = (),
 ) -> dict[str, Any]:
-    """Return the unweighted mean of the variants' headline estimates, as fractions of 1; its value is None unless all have one.
+    """Return the unweighted mean of the variants' headline estimates, as fractions of 1; its value is None unless all variants have one.
 
     `to_fractions`: variant -> decreasing function that turns its error metric into such a fraction. `same_items`: sets of
     variants with the same items, whose sampling errors may be dependent; all other variants are independent.

@@ -118,7 +118,7 @@ def summarize(
 
 
 def record_verdict(record: CompactRecord, scorer: str) -> str:
-    """Return a record's verdict by a scorer, `failed:KIND` or `unscored`."""
+    """Return the verdict of a record under a scorer, `failed:KIND` or `unscored`."""
     if record.failure:
         return str(Failed(record.failure))
     score = record.scores.get(scorer)
@@ -130,7 +130,7 @@ def record_verdict(record: CompactRecord, scorer: str) -> str:
 def estimate_all(
     points: Sequence[Point], metric: Metric, golds: Golds, *, repeats: int, absent_groups: Sequence[str] = ()
 ) -> list[Estimate]:
-    """Estimate a metric for the suite and, if it is reported by group and is not a macro mean, for each group of several."""
+    """Estimate a metric for the suite and, if it is reported by group and is not a macro mean, for each of several groups."""
     overall = estimate(points, metric, golds, repeats=repeats, absent_groups=absent_groups)
     groups = sorted({gold.group for gold in golds.values()}) if metric.by_group else []
     if len(groups) < 2 or metric.pool == "macro":

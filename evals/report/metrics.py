@@ -88,7 +88,7 @@ def substitute_points(sample_id: str, gold: Gold, repeats: Iterable[int], value:
 def resampled_statistic(
     metric: Metric, clusters: Sequence[Sequence[Point]]
 ) -> Callable[[NDArray[np.intp]], float]:
-    """Return the metric as a function of cluster indices, without copying points if the metric is `SupportsResampling`."""
+    """Return the metric as a function of cluster indices, without copying points if the metric implements `SupportsResampling`."""
     statistic: object = metric.of
     if isinstance(statistic, SupportsResampling):
         return statistic.over(clusters)
@@ -96,7 +96,7 @@ def resampled_statistic(
 
 
 def mean_with_guesses(points: Sequence[Point]) -> float:
-    """Return the mean if unanswered replies count as the expected value of a guess (score part `draw`, or 1 / options)."""
+    """Return the mean with replies without an answer counted as the expected value of a guess (score part `draw`, or 1 / options)."""
     return sum(map(_expected_value, points)) / len(points)
 
 
@@ -145,7 +145,7 @@ class MajAt(Struct, frozen=True):
         return MajAt(self.k or repeats)
 
     def __call__(self, points: Sequence[Point]) -> float:
-        """Return the probability that the vote is right; unanswered repeats do not vote."""
+        """Return the probability that the vote is right; repeats without an answer do not vote."""
         for point in points:
             if point.verdict == "missing":  # from `substitute_points`: its value is a bound of the metric
                 return point.value or 0.0

@@ -172,7 +172,7 @@ def bounded_interval(
     This is Wilson's score interval at the effective sample size p (1 - p) / variance, with a quantile of Student's t at `df`
     degrees of freedom (Franco et al. 2019, doi 10.1093/jssam/smy019). The variance is not informative if all values are
     equal, or if the `effective` (Kish) clusters amount to fewer than `min_outcomes` successes or failures. The interval
-    is then that of as many binary clusters: Clopper-Pearson below 30 and for strata (marked by a larger `min_outcomes`), which
+    is then computed as for binary clusters: Clopper-Pearson below 30 and for strata (marked by a larger `min_outcomes`), which
     count as fewer clusters if the variance implies it; else Wilson's. It lies within the bounds and has a positive width.
     """
     lowest, width = bounds[0], bounds[1] - bounds[0]

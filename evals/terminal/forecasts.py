@@ -59,11 +59,11 @@ def _totals_lines(forecasts: Sequence[Forecast], totals: Totals | None, max_widt
     suffix = "" if len(costs) == len(forecasts) else ", without models whose price is unknown"
     return [
         *(["", f"Total {sum(costs):,.2f} USD{suffix}"] if len(costs) > 1 else []),
-        *_time_together(forecasts),
+        *_concurrent_time_lines(forecasts),
     ]
 
 
-def _time_together(forecasts: Sequence[Forecast]) -> list[str]:
+def _concurrent_time_lines(forecasts: Sequence[Forecast]) -> list[str]:
     """Return a line about how long several models take side by side; none for one model, or if a time is unknown."""
     pending = [forecast for forecast in forecasts if forecast.calls]
     has_multiple_models = len({forecast.model for forecast in forecasts}) > 1

@@ -58,7 +58,7 @@ def molecule_describer() -> Iterator[Callable[[str], Molecule]]:
 
 
 def flip_lines(flips: Sequence[Flip], limit: int, noun: str, *, quote: str = "") -> list[str]:
-    """Return at most `limit` lines about changed samples, with the formulas of molecules; the last may count further ones."""
+    """Return at most `limit` lines about changed samples, with the formulas of molecules; the last one may state how many are omitted."""
     if not any(flip.molecule for flip in flips[:limit]):
         return shorten_list([flip_line(flip, quote=quote) for flip in flips], limit, noun)
     with molecule_describer() as describe:

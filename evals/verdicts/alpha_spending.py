@@ -41,7 +41,7 @@ class RecordedGate(Struct, frozen=True, kw_only=True):
     when: float
     """Seconds since 1970."""
     digest: str = ""
-    """Hash of what was judged; empty in older files, in which the names alone identify a gate."""
+    """Hash of the tested runs; empty in older files, in which the names alone identify a gate."""
 
 
 class AlphaAccount(NamedTuple):
@@ -86,7 +86,7 @@ def _read_gates(path: Path) -> tuple[RecordedGate, ...]:
 
 
 def outcomes_digest(suite_runs: Iterable[SuiteRun]) -> str:
-    """Return a hash of the outcomes of runs, which distinguishes runs of one name: of other models, of other nights, or continued."""
+    """Return a hash of the runs' outcomes, which distinguishes runs with the same name (another model, another night, more replies)."""
     digest = sha256()
     for run in map(baselines.hash_ids, suite_runs):
         points_by_scorer = {
@@ -128,7 +128,7 @@ def record(account: AlphaAccount, report: GateReport, *, digest: str) -> GateRep
                 account = _append(account, report, stream, digest)
     except OSError as error:
         raise StoreError(f"cannot write {account.path}: {error.strerror or error}") from None
-    repeated = " (these runs were judged before)" if earlier else ""
+    repeated = " (these runs had been tested before)" if earlier else ""
     note = (
         f"series {account.series.name}: gate {len(account.gates)} of {account.series.gates} at alpha {account.alpha_per_gate:.3g}{repeated}; "
         f"{account.unspent_alpha:.3g} of {account.alpha:g} remains"

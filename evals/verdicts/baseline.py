@@ -163,7 +163,10 @@ def _hash_unless_label(answer: Target, *, gated: bool) -> Target:
 
 
 def read(path: Path) -> list[SuiteRun]:
-    """Read a baseline file; raises StoreError if it is broken or of another format, UnknownName or Untrusted for its suites."""
+    """Read a baseline file.
+
+    Raises StoreError if it is broken or has another format, and UnknownName or Untrusted if one of its suites does.
+    """
     line_number = 0
     try:
         with disk.open_regular(path) as stream:

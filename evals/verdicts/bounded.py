@@ -1,6 +1,6 @@
 """Gaffke's test of the mean of bounded differences, which does not use their variance.
 
-A loss concentrated on few items may be absent from a small sample: with thirty items, a t test passes such a loss four
+A loss concentrated on a few items may be absent from a small sample: with thirty items, a t test passes such a loss four
 times as often as its level allows. Gaffke's test (*Three test statistics for a nonparametric one-sided hypothesis on the mean of a
 nonnegative variable*, 2005; studied as a bound by Phan, Thomas and Learned-Miller, ICML 2021) adds one observation at
 the lower bound and computes the probability that a mean of all of them with random Dirichlet weights lies beyond the tested mean. For binary
@@ -31,7 +31,7 @@ MAX_CLUSTERS = 2000
 
 
 class BoundedDifference(NamedTuple):
-    """A weighted mean of differences between -`width` and `width`; clusters of the same sum and weight are of one kind."""
+    """A weighted mean of differences between -`width` and `width`; clusters with the same sum and weight are of one kind."""
 
     value: float
     """Observed difference, B minus A."""

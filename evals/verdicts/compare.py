@@ -171,8 +171,8 @@ def compare(
 ) -> Comparison:
     """Compare runs, each given as the `SuiteRun` of every suite; two are called A and B, three or more are also ranked.
 
-    A suite is compared under the first protocol of A that all runs have. `detail`: compare every metric, and the headline's
-    groups, not the headline only; by default for two runs. `limits`: used for `these-items` if the runs have no repeats.
+    A suite is compared under the first protocol of A that all runs have. `detail`: compare every metric and the headline's
+    groups instead of the headline only; by default for two runs. `limits`: used for `these-items` if the runs have no repeats.
     """
     limits = limits or {}
     detail = len(runs) == 2 if detail is None else detail
@@ -180,7 +180,7 @@ def compare(
     reasons = [] if by_suite else ["the runs have no suite in common"]
     for first, *others in by_suite.values():
         reasons += dict.fromkeys(line for other in others for line in incomparability_reasons(first, other))
-    noise = {suite: limits[runs_of[0].key] for suite, runs_of in by_suite.items() if runs_of[0].key in limits}
+    noise = {suite: limits[same[0].key] for suite, same in by_suite.items() if same[0].key in limits}
     if reasons and not force:
         return Comparison(pairs=(), comparable=False, why_not=tuple(reasons), noise=noise)
     notes, compared, flips_by_suite = list[str](), list[RowWithEvidence](), dict[str, list[Flip]]()
@@ -265,7 +265,7 @@ def _run_cost(run: SuiteRun) -> Cost:
 ReducedRuns: TypeAlias = dict[tuple[int, str], ReducedRun]
 """(identity of a run, metric) -> the run's samples reduced under the metric; a cache for all pairs of runs of one suite.
 
-Ids of runs would not do: imported runs of several models share one, and so do a run and a baseline file of it.
+The id of a run is not enough: imported runs of several models may share one, and a baseline file has the id of its run.
 """
 
 

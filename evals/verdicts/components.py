@@ -67,7 +67,7 @@ class Components(Struct, frozen=True, kw_only=True):
     models: Component
     """Variance over items of the expected difference between the baseline's model and another one."""
     wording: Component | None
-    """Variance of the score over wordings of the prompt, without that of items and replies; None: fewer than two wordings or shared items."""
+    """Variance of the score over wordings of the prompt, excluding the noise of items and replies; None: fewer than two wordings or shared items."""
     judge: Component | None
     """Variance of the score over judges; None: fewer than two judges or shared items."""
     design: float

@@ -50,7 +50,7 @@ class AdjustedScore(NamedTuple):
     unadjusted: Interval
     adjusted: Interval
     variance_ratio: float
-    """Variance of the adjusted estimate / variance of the unadjusted one, both of the score on the whole set."""
+    """Variance of the adjusted / of the unadjusted estimate of the score on the whole set."""
     estimand: Estimand
 
     @property
@@ -182,7 +182,7 @@ def _check_controls(run: SuiteRun, controls: Sequence[SuiteRun], metric: Metric,
         label = f"control {control.run}"
         if (control.suite, control.protocol) != (run.suite, run.protocol):
             raise UsageError(
-                f"{label} is of {control.suite} ({control.protocol}), not {run.suite} ({run.protocol})"
+                f"{label} is a run of {control.suite} ({control.protocol}), not of {run.suite} ({run.protocol})"
             )
         if control.data_sha256 != run.data_sha256 or control.scorers != run.scorers:
             raise UsageError(f"{label} uses different data or a different scorer from {run.run}")

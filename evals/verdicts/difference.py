@@ -267,7 +267,7 @@ def statistic_evidence(
     The clusters have the indices 0 to `cluster_count` - 1; a resample may contain an index several times.
     With fewer than 1,000 resamples (large runs), the tails are computed from the bootstrap's standard error. If a
     bounded statistic (with a `width`) is 0 in all resamples, each cluster counts as a concordant pair. Raises ValueError
-    if the statistic is undefined on the data; resamples on which it is undefined are left out (no interval if over a fifth).
+    if the statistic is undefined on the data; resamples on which it is undefined are left out (no interval if more than a fifth).
     """
     import numpy as np
 
@@ -306,7 +306,7 @@ def benjamini_hochberg(p: Sequence[float]) -> list[float]:
 
 
 def holm_levels(p: Sequence[float], level: float = 0.95) -> list[float]:
-    """Return, by test, the level at which its interval excludes 0 if and only if Holm rejects it at 1 - `level`."""
+    """Return, for each test, the level at which its interval excludes 0 if and only if Holm rejects it at 1 - `level`."""
     alpha, count = 1 - level, len(p)
     levels, is_rejected = [level] * count, True
     cutoff = alpha / count if count else alpha

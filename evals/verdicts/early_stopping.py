@@ -50,7 +50,7 @@ class EarlyStoppingGate:
         return self.gate
 
     def report(self) -> GateReport:
-        """Return the gate's report, after a final test at the reserved alpha if the items ran out undecided."""
+        """Return the gate's report, after a final test at the reserved alpha if all items were used without a decision."""
         gate = self.gate
         if gate is None:
             raise UsageError("the gate has nothing to judge: no suite was run")

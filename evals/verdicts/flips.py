@@ -25,7 +25,7 @@ class Flip(Struct, frozen=True, kw_only=True):
     answer_a: str | None
     answer_b: str | None
     worse: bool
-    """Whether B scores worse: its value is worse or missing where A has one, or it has no score at all."""
+    """Whether B scores worse: its value is worse, or missing although A has one, or B has no outcome."""
     improved: bool = False
     """Whether B scores better: the same with A and B exchanged."""
     molecule: bool = False

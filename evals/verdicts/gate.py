@@ -43,7 +43,7 @@ class SuiteVerdict(Struct, frozen=True, kw_only=True):
     value_baseline: float | None
     value_candidate: float | None
     difference: float | None
-    """In the metric's own unit, over the samples scored in both runs; if sequential, over all processed.
+    """In the metric's own unit, over the samples scored in both runs; if sequential, over all processed samples.
 
     A sequential gate counts a missing outcome as the middle of the metric's bounds.
     """
@@ -135,7 +135,7 @@ def gate(
     limits = limits or {}
     check_margins(policy, limits, baseline)
     cases, verdicts_without_run, notes, flips = [], [], [], list[Flip]()
-    for rule in policy.judged_rules:
+    for rule in policy.rules_with_verdict:
         entries = policy.members(rule) if isinstance(rule, Pool) else (rule,)
         run_pairs = [run_pair(entry, candidate, baseline) for entry in entries]
         complete_pairs = [pair for pair in run_pairs if pair is not None]
@@ -287,7 +287,7 @@ def _verdict_and_reasons(
         reasons.append("no sample was scored in both runs")
     elif claims.p_pass is None:
         reasons.append(
-            f'outcomes are missing and {case.metric.name} has no worst case: rerun them, or set missing = "tolerate"'
+            f'outcomes are missing and {case.metric.name} has no worst value: rerun the samples, or set missing = "tolerate"'
         )
     elif claims.p_pass > policy.alpha:
         reasons.append(_undecided_reason(case, claims, policy.alpha))
@@ -299,7 +299,7 @@ def _verdict_and_reasons(
 def _undecided_reason(case: Case, claims: _Claims, alpha: float) -> str:
     observed = claims.observed
     if observed is not None and observed is not claims.worst and p_loss_below(observed, case) <= alpha:
-        return f"passes if missing outcomes are excluded, but not if they count at their worst value ({formatting.format_p_with_name(claims.p_pass)})"
+        return f"passes if missing outcomes are excluded, but not if they are counted at their worst value ({formatting.format_p_with_name(claims.p_pass)})"
     loss = formatting.format_size(case.rule.margin, case.metric.unit)
     return f"a loss of {loss} cannot be excluded ({formatting.format_p_with_name(claims.p_pass)})"
 

@@ -146,7 +146,7 @@ def case_of(
 
 
 def with_largest_errors_imputed(suite_run: SuiteRun, metric: Metric) -> SuiteRun:
-    """Return a run in which unanswered replies have the largest possible error, if the metric would exclude them.
+    """Return a run in which replies without an answer have the largest possible error, if the metric would exclude them.
 
     An RMSE over the answered items alone would reward a model for not answering hard ones. Scorers state the largest error as
     `error_worst` (the range of the training targets).

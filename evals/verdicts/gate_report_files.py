@@ -15,11 +15,11 @@ COMMENT_MARKER = "<!-- evals-gate -->"
 MAX_LINES = 60
 """Maximum number of lines of Markdown."""
 MAX_TABLE_LINES, MAX_REMARKS, MAX_SAMPLES = 24, 16, 20
-"""Maximum number of lines of its table, of its remarks and of its list of samples."""
+"""Maximum number of lines of the table, the remarks and the list of samples."""
 VERDICT_SENTENCES = {
     "pass": "pass: every critical suite is non-inferior within its margin",
     "regression": "regression: a suite lost significantly more than its margin",
-    "cannot tell": "inconclusive: a critical suite is not shown to be non-inferior",
+    "cannot tell": "inconclusive: a critical suite has not been shown to be non-inferior",
 }
 HEADINGS = ("", "suite", "tier", "baseline", "candidate", "difference", "interval", "margin", "n", "coverage")
 

@@ -114,7 +114,7 @@ def _headline_over(run: SuiteRun, *, sample_ids: set[str]) -> float:
 
 
 def write(results: Path, report: RepeatabilityReport) -> Path:
-    """Write a report to the results folder; it replaces one of the same suite, protocol, model and precision."""
+    """Write a report to the results folder, in place of an earlier one for the same suite, protocol, model and precision."""
     name = "-".join(
         "".join(char if char.isalnum() or char in "._" else "-" for char in component)
         for component in (report.suite, report.protocol, report.model, report.conditions.precision)

@@ -70,7 +70,7 @@ class SampleValue(NamedTuple):
     value: float
     """NaN if nothing was scored."""
     low: float
-    """Value with missing repeats at the metric's lower bound; NaN if it has none, or if whole runs are scored."""
+    """Value with missing repeats at the metric's lower bound; NaN if the metric has no bounds or scores whole runs."""
     high: float
 
 
@@ -255,7 +255,7 @@ def _by_cluster(outcomes: Outcomes, cluster_of: Mapping[str, int]) -> list[list[
 
 
 def merge_joint_samples(outcomes: Outcomes, metric: Metric) -> Outcomes:
-    """Return outcomes in which samples that a metric scores together (same cluster and group) are merged into one.
+    """Return outcomes in which the samples that a metric scores together (same cluster and group) are merged into one.
 
     A merged sample is missing in a repeat if one of its members is. It is excluded if the metric has no value for it.
     """

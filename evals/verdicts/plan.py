@@ -51,7 +51,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     why: str
     """Why the gate cannot decide; empty if it can."""
     nearest: tuple[str, ...]
-    """Changes that would give the gate enough power: alternatives for each underpowered suite, or a pool of them."""
+    """Changes that would give the gate enough power: alternatives for each underpowered suite, or pooling these suites."""
     suites: tuple[SuitePlan, ...]
     scenarios: tuple[Scenario, ...]
     simulations: int
@@ -83,7 +83,9 @@ def plan(
     if same := {run.identity for run in baseline} & {run.identity for run in second_runs}:
         raise UsageError(f"{min(same)[0]} is the baseline itself: name a second run of its model")
     check_margins(policy, {key: report.limit for key, report in reports.items()}, baseline)
-    suites = [_prepare_suite(rule, policy, baseline, second_runs, reports) for rule in policy.judged_rules]
+    suites = [
+        _prepare_suite(rule, policy, baseline, second_runs, reports) for rule in policy.rules_with_verdict
+    ]
     unchanged, at_margin, at_twice_margin = _simulate(suites, simulations, seed)
     scenarios = _scenarios(suites, unchanged, at_margin, at_twice_margin, policy)
     plans = tuple(
@@ -194,7 +196,7 @@ def _notes_on_conditions(all_components: Sequence[Components]) -> list[str]:
     """Return a note for each suite whose score varies with the prompt's wording or with the judge."""
     return [
         f"{suite.suite}: the score varies by {format_size(sqrt(component.variance), suite.unit)} (standard deviation) with the "
-        f"{name}, whatever the number of items: a smaller drop may not occur with another {name}"
+        f"{name}, whatever the number of items: a smaller drop may disappear with another {name}"
         for suite in all_components
         for name, component in (("wording of the prompt", suite.wording), ("judge", suite.judge))
         if component is not None and component.variance > 0
@@ -258,7 +260,7 @@ def _apply_policy(
 def _suite_plan(
     suite: PlannedSuite, policy: Policy, unchanged: PValues, at_margin: PValues, at_twice_margin: PValues
 ) -> SuitePlan:
-    family_size = max(1, sum(rule.tier != "advisory" for rule in policy.judged_rules))
+    family_size = max(1, sum(rule.tier != "advisory" for rule in policy.rules_with_verdict))
     alpha = policy.alpha
     adjusted_alpha = alpha / (family_size if suite.rule.tier != "advisory" else 1)
     z_power, error = stats.z_quantile(POWER), suite.error

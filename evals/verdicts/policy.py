@@ -48,7 +48,7 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     missing: Literal["worst", "tolerate"] = "worst"
     """Whether missing outcomes count at their worst value or are excluded (above the minimum coverage)."""
     plausible: float | None = None
-    """Largest plausible gain; one significantly above it raises an alarm and prevents a pass. Unset: above three margins, only an alarm."""
+    """Largest plausible gain; one significantly above it raises an alarm and prevents a pass. Unset: a gain above three margins only raises an alarm."""
     pool: str = ""
     """Name of the pool in which this suite is judged; empty: it is judged alone."""
     estimand: Estimand | Literal[""] = ""
@@ -95,7 +95,7 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     power: float = 0.8
     """For planning: minimum probability that an unchanged model passes."""
     final: float = 0.0
-    """In sequential mode: share of alpha reserved for a final test if the items run out undecided."""
+    """In sequential mode: share of alpha reserved for a final test if all items are used without a decision."""
     estimand: Estimand = "items-like-these"
     """Estimand of losses: `items-like-these`, `these-items` or `this-run`."""
     series: Series | None = None
@@ -109,7 +109,7 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return sha256(msgspec.json.encode(self)).hexdigest()
 
     @property
-    def judged_rules(self) -> tuple[Entry | Pool, ...]:
+    def rules_with_verdict(self) -> tuple[Entry | Pool, ...]:
         """Return the rules that get a verdict: suites outside pools, then pools."""
         return (*(entry for entry in self.suite if not entry.pool), *self.pool)
 
@@ -164,7 +164,7 @@ def _find_faults(policy: Policy) -> Iterator[str]:
         if not 1 <= series.gates <= MAX_GATES:
             yield f"series: gates must lie between 1 and {MAX_GATES}, got {series.gates}"
     if not policy.suite:
-        yield "it has no [[suite]] and so nothing to judge"
+        yield "it has no [[suite]], so there is nothing to judge"
     keys = Counter((e.name.replace("_", "-"), e.protocol, e.metric) for e in policy.suite)
     pools = Counter(pool.name for pool in policy.pool)
     yield from (f"suite {key[0]!r} is defined twice" for key, count in keys.items() if count > 1)
@@ -178,7 +178,7 @@ def _find_faults(policy: Policy) -> Iterator[str]:
         elif ignored := _settings_ignored_in_pool(entry):
             yield f"suite {entry.name!r} is judged in pool {entry.pool!r}, so it cannot set {', '.join(ignored)}"
     yield from (f"pool {pool.name!r} has no suites" for pool in policy.pool if not policy.members(pool))
-    if policy.suite and all(rule.tier == "advisory" for rule in policy.judged_rules):
+    if policy.suite and all(rule.tier == "advisory" for rule in policy.rules_with_verdict):
         yield "every suite is advisory, so the gate cannot fail"
 
 

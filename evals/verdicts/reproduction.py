@@ -135,7 +135,7 @@ def with_noise(
         for report in reports
         if (report.suite, report.protocol, report.data_sha256, report.model, report.metric) == key
     ]
-    if deviations:  # of several, e.g. for different precisions, which a run does not state, the largest
+    if deviations:  # the largest of several, e.g. for different precisions, which a run does not state
         return structs.replace(score, noise=max(deviations), noise_from="repeatability report")
     return score
 
@@ -213,12 +213,12 @@ def _incomparability_reasons(score: MeasuredScore, claim: Claim) -> list[str]:
     if not claim.protocol:
         reasons.append("the claim's protocol is not known")
     elif score.protocol == str(ProtocolName(claim.protocol, reworded=True)):
-        reasons.append(f"prompts are reworded here ({score.protocol}), the original ones there")
+        reasons.append(f"reworded prompts here ({score.protocol}), the original ones there")
     elif claim.protocol != score.protocol:
         reasons.append(f"protocol {score.protocol} here, {claim.protocol} there")
     elif any(map(_has_reworded_prompts, score.cards)):
         reasons.append(
-            f"prompts are reworded here ({score.protocol} keeps the authors' rule and settings), the original ones there"
+            f"reworded prompts here ({score.protocol} keeps the authors' rule and settings), the original ones there"
         )
     if claim.unit != score.unit:
         reasons.append(f"{score.metric} in {score.unit} here, {claim.unit} there")

@@ -173,7 +173,7 @@ class SuiteTest:
         return self.difference_total / self.weight_total if self.weight_total else None
 
     def gain_prevents_pass(self, alpha: float) -> bool:
-        """Return whether the gain is above the policy's plausible one: significantly or, before the last sample, observed."""
+        """Return whether the gain exceeds the largest plausible one: significantly or, before the last sample, as observed."""
         if self.entry.plausible is None:
             return False
         gain = (self.difference or 0.0) * (1 if self.metric.better == "higher" else -1)
@@ -299,7 +299,7 @@ class SequentialGate:
         return (low, high) if test.metric.better == "higher" else (-high, -low)
 
     def report(self, *, candidate: str, baseline: str, final: GateReport | None = None) -> GateReport:
-        """Return the report; `final`: the report of the final test at the reserved alpha, if items ran out undecided."""
+        """Return the report; `final`: the report of the final test at the reserved alpha, if all items were used without a decision."""
         suites = [self._suite_verdict(test) for test in self.tests.values()]
         if final is not None:
             final_verdicts = {suite.suite: suite for suite in final.suites}
@@ -336,17 +336,17 @@ class SequentialGate:
         verdict = self.verdict_of(test)
         low, high = self._difference_limits(test)
         unit, margin = test.metric.unit, format_size(test.entry.margin, test.metric.unit)
-        gaps = [
+        details = [
             f"; coverage of the {role} is {100 * coverage:.2f} %"
             for role, coverage in (("candidate", test.coverage), ("baseline", test.baseline_coverage))
             if coverage < self.policy.coverage
         ]
         if verdict == "cannot tell" and (alarm := self._gain_alarm(test)):
-            gaps.append(f"; {alarm}")
+            details.append(f"; {alarm}")
         reasons = {
             "pass": f"non-inferior within {margin}, after {test.processed} samples",
             "regression": f"the loss significantly exceeds {margin}, after {test.processed} samples",
-            "cannot tell": f"undecided after {test.processed} samples{''.join(gaps)}",
+            "cannot tell": f"undecided after {test.processed} samples{''.join(details)}",
         }
         family_size = self.family_size if test.entry.tier != "advisory" else 1
         return SuiteVerdict(

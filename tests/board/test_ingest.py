@@ -362,7 +362,7 @@ def test_an_implausibly_high_score_is_held_until_it_is_accepted(
     boards.submit(board, boards.run(tmp_path / "r", data, boards.answers(data, 1.0, 1)))
     result = ingest_last(board)
     assert result.status == "held"
-    assert "above the plausible 0.995" in result.reasons[0]
+    assert "above the plausible maximum of 0.995" in result.reasons[0]
     (board / decisions.NAME).write_text(
         '[[decision]]\nentry = "acme-tiny@v1"\nkind = "accepted"\nby = "me"\ndate = 2026-11-29\nreason = "additions"\n'
     )

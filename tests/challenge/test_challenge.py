@@ -65,7 +65,7 @@ def test_the_verdict_on_the_model_that_generated_the_replies_is_consistent(
 ) -> None:
     outcome = challenge(runs[kind])
     assert outcome.status == 0, outcome.err
-    assert "consistent: no deviation" in outcome.out
+    assert "consistent: the replies do not differ" in outcome.out
     assert "60 replies" in outcome.out
     assert f", {kind}, by bigram 1, seed 5" in outcome.out
 

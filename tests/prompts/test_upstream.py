@@ -554,11 +554,11 @@ def test_a_claim_is_not_compared_with_reworded_prompts(tmp_path: Path) -> None:
     (score,) = measured_scores([card_of(tmp_path, name)], [])
     (result,) = check_claims(score, {"c": claim}, "scripted")
     assert result.verdict == "not comparable"
-    assert "prompts are reworded here (intern-s1~), the original ones there" in result.because
+    assert "reworded prompts here (intern-s1~), the original ones there" in result.because
     outcome = evals("claims", "reproduce", "intern-s1/mmlu-pro", "-m", "scripted:ANSWER: B", "--sample", "--judge", "scripted:A",
                     "--limit", 2, "--results", tmp_path / "results")  # fmt: skip
     assert outcome.status == 3
-    assert "prompts are reworded here (intern-s1~)" in outcome.out
+    assert "reworded prompts here (intern-s1~)" in outcome.out
 
 
 def test_both_protocols_have_their_own_columns_and_cannot_be_compared(

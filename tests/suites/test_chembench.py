@@ -146,9 +146,9 @@ def test_the_corpus_has_the_number_of_questions_of_the_paper(mirror: Path) -> No
     assert {s.group for s in samples} == set(chembench.TOPICS)
     expected_right = sum(1 / len(s.choices) for s in samples if s.choices and isinstance(s.target, str))
     assert chembench.BENCHMARK.suite("lamalab").chance == pytest.approx(expected_right / 2788, abs=1e-4)
-    unwinnable = chembench.BENCHMARK.suite("lamalab", "official").unwinnable
-    assert unwinnable is not None
-    assert sum(bool(unwinnable(s)) for s in samples) == 12
+    why_unsolvable = chembench.BENCHMARK.suite("lamalab", "official").why_unsolvable
+    assert why_unsolvable is not None
+    assert sum(bool(why_unsolvable(s)) for s in samples) == 12
 
 
 def test_a_recorded_run_is_imported_with_its_verdicts(shared: Path, mirror: Path, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_gold_answers_get_full_marks(mirror: Path) -> None:
             mathvision.BENCHMARK.suite(variant, "official"), Data(suite="mathvision", local=mirror)
         )
         assert (result.samples, result.faults) == (row.rows, ())
-        assert len(result.unwinnable) == (6 if variant == "test" else 0)
+        assert len(result.unsolvable) == (6 if variant == "test" else 0)
 
 
 def test_the_samples_run_end_to_end_with_their_images(tmp_path: Path) -> None:

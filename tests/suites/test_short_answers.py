@@ -285,8 +285,8 @@ def test_for_a_subset_that_is_not_on_the_hub_the_message_names_the_file(tmp_path
     outcome.assert_usage_error()
 
 
-def test_samples_without_enough_agreement_are_unwinnable() -> None:
-    winnable = Sample(id="1", target=("x",) * 3 + ("y",) * 3 + ("z",) * 4)
-    unwinnable = Sample(id="1", target=("x",) * 3 + ("y",) * 3 + ("z",) * 2 + ("u", "v"))
-    assert short_answers.too_little_agreement(winnable) == ""
-    assert short_answers.too_little_agreement(unwinnable) != ""
+def test_samples_without_enough_agreement_are_unsolvable() -> None:
+    solvable = Sample(id="1", target=("x",) * 3 + ("y",) * 3 + ("z",) * 4)
+    unsolvable = Sample(id="1", target=("x",) * 3 + ("y",) * 3 + ("z",) * 2 + ("u", "v"))
+    assert short_answers.too_little_agreement(solvable) == ""
+    assert short_answers.too_little_agreement(unsolvable) != ""

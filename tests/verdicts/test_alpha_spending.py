@@ -38,7 +38,7 @@ def test_two_gates_share_alpha_and_a_third_is_refused(folder: Path) -> None:
     assert first["alpha"] == pytest.approx(0.1)
     assert first["level"] == pytest.approx(0.8)
     assert "gate 1 of 2 at alpha 0.1; 0.1 of 0.2 remains" in first["notes"][-1]
-    assert "judged before); 0.1 of 0.2 remains" in gate("a").out
+    assert "tested before); 0.1 of 0.2 remains" in gate("a").out
     assert "gate 2 of 2 at alpha 0.1; 0 of 0.2 remains" in gate("b").out
     gate("c").assert_usage_error()
     assert gate("b").status == 0
@@ -52,7 +52,7 @@ def test_a_run_of_the_same_name_with_other_outcomes_spends_alpha(folder: Path) -
     assert evals("run", *arguments, "-m", "demo:careful").status == 0
     (card,) = (folder / "tomorrow").rglob("card.json")
     assert "gate 2 of 2" in gate(str(card.parent)).out
-    assert "judged before" in gate(str(card.parent)).out
+    assert "tested before" in gate(str(card.parent)).out
 
 
 def test_a_gate_recorded_by_an_earlier_version_is_recognised_by_its_names(folder: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_gate_recorded_by_an_earlier_version_is_recognised_by_its_names(folder
     path.parent.mkdir()
     line = {"candidate": "a", "baseline": "base", "alpha": 0.1, "verdict": "pass", "when": 1.0}
     path.write_text(f"{json.dumps(line)}\n")
-    assert "judged before" in gate("a").out
+    assert "tested before" in gate("a").out
 
 
 def test_gates_that_run_at_the_same_time_do_not_overspend_alpha(folder: Path) -> None:

@@ -207,7 +207,7 @@ def test_with_a_metric_without_bounds_missing_outcomes_must_be_tolerated():
     toml = 'name = "toy"\nmargin = 0.1'
     report = gate_report(a, b, entry=toml, metrics=(MAE,))
     assert report.verdict == "cannot tell"
-    assert "has no worst case" in report.suites[0].reasons[0]
+    assert "has no worst value" in report.suites[0].reasons[0]
     assert gate_report(a, b, entry=toml + '\nmissing = "tolerate"', metrics=(MAE,)).verdict == "pass"
 
 

@@ -202,7 +202,7 @@ def test_a_run_with_reworded_prompts_is_not_comparable() -> None:
     finding = check_official()
     assert finding.verdict == "not comparable"
     assert finding.because == (
-        "prompts are reworded here (official keeps the authors' rule and settings), the original ones there",
+        "reworded prompts here (official keeps the authors' rule and settings), the original ones there",
     )
     assert (finding.claimed, finding.measured) == (0.835, 0.83)
 

@@ -1,6 +1,6 @@
 """Paired comparison of all entrants in a column: differences with intervals, rank intervals and group letters.
 
-Holm's correction bounds the probability of any false difference in a column at 5 %. The commands and the dashboard use the
+Holm's correction limits the probability of any false positive in a column to 5 %. The commands and the dashboard use the
 same statistics: `evals/verdicts/difference.py` and `ranks.py`.
 """
 

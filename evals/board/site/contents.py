@@ -53,11 +53,11 @@ class Entrant(Struct, frozen=True, kw_only=True):
 
     @property
     def latest_start(self) -> float:
-        """Return when its latest run was started, in seconds since the epoch."""
+        """Return when the entrant's latest run was started, in seconds since the epoch."""
         return max((result.started for result in self.results.values()), default=0.0)
 
     def verdict(self, key: Key) -> Verdict | None:
-        """Return the verdict of a score's challenge; None if no challenge of it counts."""
+        """Return the verdict of a score's challenge; None if there is none that counts."""
         challenge = self.challenges.get(key)
         return challenge.counting_verdict if challenge else None
 

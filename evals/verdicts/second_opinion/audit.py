@@ -34,7 +34,7 @@ LETTER = re.compile(r"\(?([A-Za-z])\)?")
 
 
 class Item(Struct, frozen=True, kw_only=True):
-    """A reply on which the two rules differ, or the other one failed."""
+    """A reply on which the two rules differ, or on which the other rule failed."""
 
     id: str
     repeat: int

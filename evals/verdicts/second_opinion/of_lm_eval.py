@@ -66,7 +66,7 @@ class LmEvalRule:
         return task
 
     def score(self, item: dict[str, Any]) -> dict[str, Any]:
-        """Score one reply; the random seed is fixed, because some tasks draw at random."""
+        """Score one reply; the random seed is fixed, because some tasks make random choices."""
         from lm_eval.api.instance import Instance
 
         random.seed(0)

@@ -31,7 +31,7 @@ from evals.verdicts.second_opinion.worker import CHUNK
 START_DEADLINE_S = 300.0
 """Seconds that the harness may take to start, with imports from a cold disk."""
 REPLY_DEADLINE_S = {"lm-eval": 10.0, "opencompass": 30.0, "scieval": 10.0}
-"""Seconds for one reply, or for a batch if the rule scores in batches; OpenCompass limits a symbolic comparison to 10 s itself."""
+"""Seconds for one reply, or for a batch if the rule scores in batches; OpenCompass itself limits a symbolic comparison to 10 s."""
 MEMORY_MIB = 4096
 """Memory that scoring may use beyond that of the imported harness."""
 WORKER_FOLDER = Path(__file__).parent
