@@ -417,7 +417,7 @@ def test_changed_upstream_prompts_have_another_hash_and_start_another_run(
     outcome = run_scripted(tmp_path, *JUDGED_RUN, "--run", "one")
     after = run_of(outcome)
     assert (before["run"], after["run"]) == ("one", "one-2")
-    assert "the hash of upstream's prompts is" in outcome.err
+    assert "the hash of the prompts is" in outcome.err
     assert before["wording"]["asks_sha256"] != after["wording"]["asks_sha256"]
     assert before["wording"]["judges_sha256"] == after["wording"]["judges_sha256"]
 
