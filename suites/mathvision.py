@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from evals.benchmark import Benchmark, Protocol, Variant, gold_answer
-from evals.data import Data, Split
+from evals.data import Data, Split, text_list
 from evals.data.media import with_image
 from evals.prompts import ask_with_images, hinted_question, options, plain_text
 from evals.prompts.upstream import UNAVAILABLE
@@ -53,7 +53,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
             id=str(row["id"]),
             question=with_image(data, row.get("question"), image, required=True),
             target=str(row["answer"]),
-            choices=tuple(map(str, row["options"] or ())),
+            choices=text_list(row, "options"),
             group=str(row["subject"]),
             meta={"level": str(row.get("level", ""))},
         )

@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any
 
 from evals.benchmark import Benchmark, Protocol, Variant, gold_answer, gold_answer_line
-from evals.data import Data, Row, Split
+from evals.data import Data, Row, Split, text_list
 from evals.data.media import with_image
 from evals.errors import DataError
 from evals.prompts import LETTERS, ask_with_images, hinted_question, options, plain_text
@@ -50,7 +50,7 @@ def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
         group = _geometry_labels(metadata) if variant else str(metadata.get("task", ""))
         if variant and not group:
             continue
-        choices = tuple(map(str, row["choices"] or ()))
+        choices = text_list(row, "choices")
         question = row.get("question") and _question_with_unit(row)
         image = row.get("decoded_image") or row.get("image")
         yield Sample(

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from evals.benchmark import Benchmark, Protocol, Variant, gold_answer
-from evals.data import Data, Split
+from evals.data import Data, Split, text_list
 from evals.data.media import images
 from evals.errors import DataError
 from evals.extract.upstream.letters import first_match
@@ -38,7 +38,7 @@ ROWS = Split(hub="jmhb/microvqa", split="train", stems=("train", "test", "MicroV
 
 def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
     for row in data.rows(ROWS, required=("key_question", "question", "choices", "correct_index")):
-        choices, gold_index = tuple(map(str, row["choices"])), int(row["correct_index"])
+        choices, gold_index = text_list(row, "choices"), int(row["correct_index"])
         if not 0 <= gold_index < len(choices):
             raise DataError(
                 f"microvqa: {row['key_question']}: the gold answer {gold_index} is not an index of its {count_of(len(choices), 'option')}"

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 
 from evals.benchmark import Benchmark, Protocol, Variant
-from evals.data import Data, Row, Split
+from evals.data import Data, Row, Split, text_list
 from evals.errors import DataError
 from evals.extract.upstream.last_letter import letter
 from evals.extract.upstream.letters import first_match
@@ -38,7 +38,7 @@ UNSURE_OPTION = 7
 
 def _samples(data: Data, variant: str) -> Iterator[Sample]:
     for position, row in enumerate(data.rows(ROWS, required=("question", "options", "answer")), 1):
-        choices = tuple(str(option).rpartition(": ")[2] for option in row["options"])
+        choices = tuple(option.rpartition(": ")[2] for option in text_list(row, "options"))
         gold_number = re.search(r"(?<!\d)(\d+)\s*$", str(row["answer"]))
         if gold_number is None or not 0 < int(gold_number[1]) <= len(choices):
             raise DataError(

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from evals.benchmark import Benchmark, Protocol, Variant
-from evals.data import Data, Row, Split
+from evals.data import Data, Row, Split, text_list
 from evals.data.media import images
 from evals.errors import DataError
 from evals.extract.upstream.letters import first_match
@@ -44,7 +44,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
 
 
 def _reasoning_sample(data: Data, row: Row) -> Sample:
-    choices = tuple(map(str, row.get("options") or ()))
+    choices = text_list(row, "options")
     gold_index = str(row["answer"])
     if not gold_index.isdecimal() or int(gold_index) >= len(choices):
         raise DataError(

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from evals.benchmark import Benchmark, Protocol, Variant
-from evals.data import Data, Split
+from evals.data import Data, Split, text_list
 from evals.extract.upstream.supergpqa import option_supergpqa
 from evals.prompts import LETTERS, ask, options, plain_text
 from evals.scorers.choice import StatedChoice
@@ -34,7 +34,7 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
             id=str(row["uuid"]),
             question=(Text(str(row["question"])),),
             target=str(row["answer_letter"]).strip(),
-            choices=tuple(map(str, row["options"])),
+            choices=text_list(row, "options"),
             group=str(row["discipline"]),
         )
 

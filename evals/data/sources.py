@@ -139,6 +139,14 @@ class Data(Struct, frozen=True, kw_only=True):
         return (row for path in paths for row in read_file(path))
 
 
+def text_list(row: Row, column: str) -> tuple[str, ...]:
+    """Return the texts of a list; empty if the row has none. Raises ValueError for another value, such as the text in a CSV file."""
+    value = row.get(column) or ()
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{column} is not a list, but {type(value).__name__}")
+    return tuple(map(str, value))
+
+
 def _suite_folder(root: Path, suite: str) -> Path:
     for name in (suite, suite.replace("-", "_")):
         if (root / name).is_dir():

@@ -15,9 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from evals import load
 from evals.data import Data, Row, Split, read_file
 from evals.errors import DataError
+from evals.suite import checked_samples
 from tests.support.error_messages import raises
+from tests.support.paths import SAMPLES
 
 ROWS: list[Row] = [{"id": str(i), "text": f'Zeile {i}: é, "q"\nund mehr', "n": f"{i}.5"} for i in range(5)]
 SPLIT = Split(hub="owner/set", revision="abc", stems=("test", "other"), rows=5)
@@ -178,6 +181,16 @@ def test_a_csv_row_whose_length_differs_from_the_header_is_an_error(tmp_path: Pa
     (tmp_path / "test.csv").write_text(f"id,n\n1,2\n{cells}\n")
     with raises(DataError):
         rows(tmp_path)
+
+
+@pytest.mark.parametrize("suite", ["supergpqa", "mathvision", "microvqa", "proteinlmbench"])
+def test_a_list_that_is_a_text_in_a_csv_file_is_an_error(tmp_path: Path, suite: str) -> None:
+    # its characters were taken for the options
+    (first, *_) = load.suite(suite, None)
+    (path,) = (SAMPLES / suite).glob("*.jsonl")
+    write_csv(tmp_path / "rows.csv", [json.loads(path.read_text().splitlines()[0])])
+    with raises(DataError):
+        list(checked_samples(first, Data(suite=suite, local=tmp_path / "rows.csv")))
 
 
 def test_an_empty_file_is_an_error(tmp_path: Path) -> None:
