@@ -88,7 +88,7 @@ def test_the_notes_contain_the_expectation_of_upstreams_random_choice(tmp_path: 
     (run,) = outcome.json["runs"]
     assert run["counts"] == {"failed:unreadable": 11}
     # upstream chooses among four options and "none of them"
-    assert any("20.00 % in expectation" in note for note in run["notes"])
+    assert any("expected score is 20.00 %" in note for note in run["notes"])
 
 
 def test_prompts_begin_with_the_image(tmp_path: Path) -> None:
