@@ -77,6 +77,8 @@ def stated_letters(
     reading = None if truncated else _read_before_next_question(text, parser)
     if reading is None:
         reading = read_answer(text, parser, cues=CUES, use_layout=False, truncated=truncated)
+    if options and not truncated and reading and reading.form == "cue" and _is_numeral(reading, count):
+        reading = None  # "Only statement I": the text of an option
     if reading is None and truncated:
         reading = _complete_reading(read_answer(text, parser, cues=CUES, use_layout=False), text)
     if reading is None and not parser.has_rejected and (not truncated or _FIRST_LINE_LETTER.match(text)):
@@ -96,6 +98,11 @@ def stated_letters(
     ):
         return None
     return reading
+
+
+def _is_numeral(reading: Reading, count: int) -> bool:
+    """Return whether a letter beyond the options is the Roman numeral of a statement."""
+    return reading.value in ("I", "V") and reading.value >= chr(ord("A") + count)
 
 
 def _read_before_next_question(text: str, parser: OptionParser) -> Reading | None:

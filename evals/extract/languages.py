@@ -50,6 +50,7 @@ NON_ENGLISH_OPTION_WORDS = (
 
 _DENIED_OR_CONDITIONAL = lazy_pattern(
     r"(?:\b(?:nicht|kein\w*|weder|noch|pas|no|não|non|ni|nem|né|не|ни|бы)\b|\bn['’])[^.;:,\n]*$"
+    r"|(?:^|[.;:!\n]\s*)(?:wäre|hätte|würde|gäbe)\b[^.;:\n]*,[^.;:\n]*$"
     r"|(?:^|[.;:,\n]\s*|\b(?:aber|und|mais|et|pero|y|mas|e|ma|но|и)\s)(?:wenn|falls|sofern|si|s['’]il|se|если)\b[^.;:,\n]*,[^.;:\n]*$"
     r"|\b(?:(?:viele|manche|certains|beaucoup|algunos|muchos|molti|alcuni)\s(?:\S+\s)?(?:denk|glaub|mein|wähl|würd|croi|pens|pien|cre|dic|dir)\w*|on\s+pourrait|man\s+könnte|se\s+podría|si\s+potrebbe)\b[^.;:\n]{0,60}$"
     r"|(?:もし|仮に|만약)[^.;:。\n]*$",
@@ -57,7 +58,7 @@ _DENIED_OR_CONDITIONAL = lazy_pattern(
 """The clause before an answer that denies it ("weder A noch C"), makes it conditional ("wenn ...", "si ...") or attributes it to others ("viele glauben")."""
 
 _PARTS_OF_DENIALS = (
-    "n", "weder", "pas", "не", "ни", "бы", "falls", "s", "если", "もし", "仮に", "만약",
+    "n", "wäre", "hätte", "würde", "gäbe", "weder", "pas", "не", "ни", "бы", "falls", "s", "если", "もし", "仮に", "만약",
     "viele", "manche", "beaucoup", "algunos", "muchos", "molti", "alcuni", "pourrait", "podría", "potrebbe",
 )  # fmt: skip
 """Each match of `_DENIED_OR_CONDITIONAL` contains one of these, which are faster to search for."""

@@ -47,7 +47,7 @@ _LETTER = lazy_pattern(r"(?<![A-Za-z])[A-Z](?![A-Za-z])")
 def letters_called_correct(text: str, begin: int, end: int) -> CueReading | None:
     """Return the letters to which the adjective from `begin` to `end`, such as "correct", applies."""
     context = text[max(0, begin - MAX_CONTEXT_CHARS) : begin]
-    if not any(verb in context[-60:] for verb in (*_VERBS, " the ")):
+    if not any(verb in context[-60:] for verb in (*_VERBS, " the ", "makes ", "making ")):
         return None
     if (
         (made_correct := _MAKES_LETTER.search(context)) is not None

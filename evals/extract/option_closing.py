@@ -32,6 +32,8 @@ _CLOSING_SENTENCES = tuple(
             rf"\b(?:choice|answer)\sis\s(?:(?!\b(?:not|n?either|between|[A-Z])\b)[^.;:\n]){{1,60}},\s{_NOUN}?{_LETTER}{_END}",
             rf"\b(?:[Tt]herefore|[Tt]hus|[Hh]ence|[Ss]o),?\s{_LETTER},\s[^.,;:\n]{{1,60}},\sis\s(?:the\s)?(?:most\slikely|correct|right|best|answer)\b",
             rf"\b(?:listed|given|stated|described|found|named|mentioned|appears|offered|written)\s(?:under|in|as|by|at)\s(?:the\s)?{_NOUN}?{_LETTER}{_END}",
+            rf"{_START}{_NOUN}?{_LETTER}\s(?:must|should|has\sto|is\sto)\sbe\s(?:selected|chosen|picked|marked){_END}",
+            rf"\bonly\s(?:happens|occurs|holds|works|fits|is\spossible|is\strue|is\sseen|is\sfound)\s(?:in|for|with|by)\s{_NOUN}?{_LETTER}{_END}",
             rf"(?:{_START}|,\s)(?:[Tt]his|[Tt]hat|[Ii]t)\swould\sbe\s{_NOUN}?{_LETTER}{_END}",
             rf"(?:{_START}|\b[Ii](?:['’]m|\sam)\s)(?:[Cc]hoosing|[Ss]electing|[Pp]icking|[Ss]ettling\son)\s{_NOUN}?{_LETTER}{_END}",
             rf"{_START}{_NOUN}?{_LETTER}\s(?:matches|wins|looks\s(?:right|correct)|is\s(?:the\sone|true|what\s(?:we|you)\s(?:want|need|are\slooking\sfor))){_END}",

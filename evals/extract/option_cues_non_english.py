@@ -116,7 +116,7 @@ _LINK = lazy_pattern(
 )
 """The sign, verb or particle for "is" between the cue word and the letter."""
 _CALLED_CORRECT = lazy_pattern(
-    r"\s+[*_(]*(?-i:(?P<letter>[A-Z]))[*_)]*\s+(?:(?:(?:qui|que)\s+)?(?:ist|es|est|è|é|—|является)\s+(?:(?:die|la|le|el|il|a|o|однозначно)\s+)?(?:bonne\s+|única\s+)?|(?:die\s+|qui\s+)?(?=richtig|korrekt|convient))(?:convient|richtig|korrekt|correct|corrett|corret|esatt|giust|bonne|exact|правильн|верн)",
+    r"\s+[*_(]*(?-i:(?P<letter>[A-Z]))[*_)]*(?:\s\([^()\n]{1,60}\))?\s+(?:(?:(?:qui|que)\s+)?(?:ist|es|est|è|é|—|является)\s+(?:(?:die|la|le|el|il|a|o|однозначно)\s+)?(?:bonne\s+|única\s+)?|(?:die\s+|qui\s+)?(?=richtig|korrekt|convient|trifft\s+zu|stimmt|passt))(?:convient|trifft\s+zu|stimmt|passt|adecuad|adequad|adatt|indicad|appropri|richtig|korrekt|correct|corrett|corret|esatt|giust|bonne|exact|правильн|верн)",
     re.IGNORECASE,
 )
 """As in "Antwort C ist richtig", "ist Antwort C richtig" and "La opción C es la correcta" ("option C is correct")."""

@@ -21,11 +21,11 @@ _SINGLE_LETTER_LINE = lazy_pattern(
     re.IGNORECASE,
 )
 _CLOSING_PREDICATE = lazy_pattern(
-    r"\b(?:is|be|are|with|to|(?:shown|depicted|illustrated|displayed)\s+(?:in|by))\s+(?:option\s+)?[*_$]*\(([A-Z])\)[*_$]*[.!]?\s*$"
+    r"\b(?:is|be|are|with|to|matching|matches|yields|(?:shown|depicted|illustrated|displayed)\s+(?:in|by))\s+(?:option\s+)?[*_$]*\(([A-Z])\)[*_$]*[.!]?\s*$"
 )
 """As in "... so the answer must be (B)."."""
 _LAST_LABEL = lazy_pattern(
-    r"(?:[.!?。]\s*[*_]*(?:\(|\[\[)(?P<bracketed>[A-Z])(?:\)|\]\])|[.!?]\s+(?:[*_]*(?P<alone>[A-Z])[*_]*\.|\*\*(?P<only>[A-Z])\*\*)|(?:[→⇒⟹➜➔➡]\ufe0f?|=>|->)\s*(?:[*_]{2}\(?(?P<bold>[A-Z])\)?[*_]{2}|\((?P<arrow>[A-Z])\))|(?:(?<=[A-Za-z\d%/.]{3})|(?<=[a-z]{2})|(?<=[.。]))\s(?:[→⇒⟹➜➔]|=>)\s(?P<plain>[A-Z])|(?<=[a-z]{3})[*_]{0,2}:\s[*_(]{0,3}(?P<colon>[A-Z])\)?|(?:[→⇒⟹➜➔]|=>)\s(?:option|choice)\s[*_(]*(?P<named>[A-Z])\)?|\s—\s?(?P<dash>[A-Z])\.?)[*_.\s]*$"
+    r"(?:[.!?。]\s*[*_]*(?:\(|\[\[)(?P<bracketed>[A-Z])(?:\)|\]\])|[.!?]\s+(?:[*_]*(?P<alone>[A-Z])[*_]*\.|\*\*(?P<only>[A-Z])\*\*)|(?:[→⇒⟹➜➔➡]\ufe0f?|=>|->)\s*(?:[*_]{2}\(?(?P<bold>[A-Z])\)?[*_]{2}|\((?P<arrow>[A-Z])\))|(?:(?<=[A-Za-z\d%/.]{3})|(?<=[✓✔✅✗✘❌])|(?<=[a-z]{2})|(?<=[.。]))\s(?:[→⇒⟹➜➔]|=>)\s(?P<plain>[A-Z])|(?<=[a-z]{3})[*_]{0,2}:\s[*_(]{0,3}(?P<colon>[A-Z])\)?|(?:[→⇒⟹➜➔]|=>)\s(?:option|choice)\s[*_(]*(?P<named>[A-Z])\)?|\s—\s?(?P<dash>[A-Z])\.?)[*_.\s]*$"
 )
 """As in "So the pressure rises. (C)", "No other has pigments. C." and "E = 37.5 kJ/mol → **C**"."""
 _EXCLUDES = lazy_pattern(

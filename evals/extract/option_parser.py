@@ -34,7 +34,7 @@ _NONE_OF_THEM = lazy_pattern(
 _QUANTITY_IN_WORDS = lazy_pattern(r"(?<![\w.,])([-−]?\d[\d,]*(?:\.\d+)?)(?:\s[a-z]{2,12}){1,4}\s\($")
 """As in "6.0 meters per second (", before an option's letter."""
 _CLOSEST_TO = lazy_pattern(
-    r"(?:\b(?:closest\s+to|nearest\s+to|rounds\s+to|rounded\s+to|corresponds\s+to|agrees\s+with)\s|[→⇒⟹➜]|->|=>)\s*(?P<value>[^\s,;→⇒⟹➜]+(?:\s[^\s,;→⇒⟹➜]+){0,3})$",
+    r"(?:\b(?:about|approximately|around|roughly|closest\s+to|nearest\s+to|rounds\s+to|rounded\s+to|corresponds\s+to|agrees\s+with)\s|[→⇒⟹➜]|->|=>)\s*(?P<value>[^\s,;→⇒⟹➜]+(?:\s[^\s,;→⇒⟹➜]+){0,3})$",
     re.IGNORECASE,
 )
 """As in "closest to 4.7" and "→ 25%", at the end of a reply."""
@@ -67,7 +67,7 @@ _ROMAN_LIST = lazy_pattern(
 )
 """As in "I, II and IV only"; the numbers of statements, not options."""
 _CONCLUDING_WORD = lazy_pattern(
-    r"^[\s*_#]*(?:(?:结论|结果|判断|结论是)[*_]*[::]|(?:综上(?:所述)?|因此|所以|故)[,,:]?|(?:conclusion|verdict|prediction|decision)[*_]*:)[\s*_]*",
+    r"^[\s*_#]*(?:(?:结论|结果|判断|结论是)[*_]*[::]|(?:综上(?:所述)?|因此|所以|故)[,,:]?|(?:so|thus|hence|therefore|conclusion|verdict|prediction|decision)[*_]*:)[\s*_]*",
     re.IGNORECASE,
 )
 """As in "结论: 否" ("conclusion: no")."""
@@ -166,7 +166,11 @@ class OptionParser:
             default=max(0, end - 400),
         )
         is_last = bool(text[:begin].strip())
-        if subject := self.options.letter_of_subject(text[begin:end], is_last=is_last):
+        sentence = text[begin:end]
+        subject = self.options.letter_of_subject(sentence, is_last=is_last)
+        if subject is None and not is_last and statement_mood.mood(text, begin, end) == "asserted":
+            subject = self.options.letter_of_predicate(sentence)
+        if subject is not None:
             return Reading(subject, "prose", begin, end)
         if (closest := _CLOSEST_TO.search(text, begin, end)) and (
             closest_letter := self.options.letter_of_text(closest["value"])

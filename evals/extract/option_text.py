@@ -41,6 +41,18 @@ _CALLED_ANSWER = lazy_pattern(
     r"(?P<subject>[^.;:]{2,80}?)\s(?:is|are)\s+(?:what|the\s+(?:one|only|correct|right|best)\b|right\b|correct\b)",
     re.IGNORECASE,
 )
+_CONNECTIVE = lazy_pattern(
+    r"^[\s*_]*(?:so|thus|hence|therefore|accordingly|consequently|overall|in\s+conclusion),?\s+",
+    re.IGNORECASE,
+)
+_PREDICATE_START = lazy_pattern(
+    r"[\s*_]*(?!(?:if|when|although|while|whether|not|no|there)\b)[^.,;:?!]{1,60}?\s(?:is|are|lies|sits|stands)\s+[*_]*(?:(?:located|situated|placed|clearly|therefore|thus)\s+)?(?:(?:on|to|at|in)\s+the\s+)?(?P<rest>[^?]{1,160})$",
+    re.IGNORECASE,
+)
+_SECOND_SUBJECT = lazy_pattern(
+    r"\b(?:not|or|but|and|if|unless|while|whereas|only|when)\b|n['’]t\b|[?]", re.IGNORECASE
+)
+"""Words with which a predicate is restricted, or goes on to say something else."""
 _IS_BEST_CHOICE = lazy_pattern(
     r"\s(?:is|are)\s+the\s+(?:(?:correct|right|best|most\s+likely|most\s+suitable|most\s+appropriate)\s+)?(?:answer|choice|option|match|fit|solvent|product|structure)\b",
     re.IGNORECASE,
@@ -58,7 +70,8 @@ EMPHASISED_START = lazy_pattern(
 """As in "**CC(C)=O**, acetone"."""
 _ASCII_DIGITS = str.maketrans("₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹₊₋⁺⁻", "01234567890123456789+-+-")
 _HENCE = lazy_pattern(
-    r"\b(?:so|hence|therefore|thus|i\.e\.|namely)\b[\s,:]*(?:it\s+is\s+|the\s+|is\s+)?$", re.IGNORECASE
+    r"\b(?:so|hence|therefore|thus|i\.e\.|namely)\b[\s,:]*(?:it\s+is\s+|the\s+|is\s+)?[\"'“‘]?$",
+    re.IGNORECASE,
 )
 _CALCULATION = lazy_pattern(
     r"(?:=|\bi\.e\.|\bthat\s+is|\bnamely)[\s,:]*(?P<result>[^=≈]{1,80}?)(?:\s*(?:≈|\\approx\b)[^=≈]{1,30})?\.?\s*$",
@@ -184,10 +197,26 @@ class Options:
 
         If it is only the last sentence of a reply, it must use the word "answer", "choice" or the like.
         """
-        called_answer = _CALLED_ANSWER.match(sentence.strip()) or _MAKES_ANSWER.search(sentence)
+        sentence = _CONNECTIVE.sub("", sentence.strip())
+        called_answer = _CALLED_ANSWER.match(sentence) or _MAKES_ANSWER.search(sentence)
         if is_last and not _IS_BEST_CHOICE.search(sentence):
             return None
         return self.letter_of_text(called_answer["subject"]) if called_answer else None
+
+    def letter_of_predicate(self, sentence: str) -> str | None:
+        """Return the letter of the option with which the predicate of a sentence begins: "The cup is below the shelf."."""
+        predicate = _PREDICATE_START.match(sentence)
+        rest = predicate["rest"].casefold() if predicate else ""
+        texts = [option.strip().rstrip(".").casefold() for option in self._options]
+        indices = [
+            i
+            for i, text in enumerate(texts)
+            if len(text) >= _MIN_TEXT_CHARS and rest.startswith(text) and not rest[len(text) :][:1].isalnum()
+        ]
+        if len(indices) != 1 or _SECOND_SUBJECT.search(rest):
+            return None
+        letter = chr(ord("A") + indices[0])
+        return None if self.names_another(sentence, letter) else letter
 
     def letter_of_undetermined(self) -> str | None:
         """Return the letter of the only option like "cannot be determined"."""

@@ -16,7 +16,7 @@ Mood: TypeAlias = Literal["asserted", "negated", "conditional", "other", "asked"
 MAX_CONTEXT_CHARS = 120
 """Maximum number of characters examined before a statement, in lower case, since IGNORECASE is three times as slow."""
 _CLAUSE_END = lazy_pattern(
-    r"(?:[.!?;](?=[\"'”’)*_]{0,3}\s)|[。；！？\n]|\bbut\b|\bhowever\b|但是?|然而|而是)"
+    r"(?:[.!?;](?=[\"'”’)*_]{0,3}\s)|[。；！？\n]|,(?=\s(?:and\s)?my\sfinal\b)|\bbut\b|\bhowever\b|但是?|然而|而是)"
 )
 _CONCESSION = lazy_pattern(
     r"\W*(?:(?:and|so|thus|hence)\s+)?(?:while|although|though|even\s+though|despite|whereas|unlike)\b[^,\n]{0,100},\s*"
