@@ -174,7 +174,10 @@ def _forecast_of_plan(
         half_width_basis=precision.basis if precision else "",
         unit=plan.suite.headline.unit,
         in_turn=request.one_model_at_a_time or request.cluster is not None or is_local(model),
-        notes=tuple(plan.notes),
+        notes=(
+            *plan.notes,
+            *(["tokens, USD and time do not include the judge's calls"] if config.judge else []),
+        ),
         fault=fault,
     )
 

@@ -17,19 +17,24 @@ if TYPE_CHECKING:
 
 
 def budget_of(request: RunRequest, spec: str, spending: Spending | None = None) -> Budget:
-    """Return the budget of one model; raises UsageError if the cost is limited but the price is unknown.
+    """Return the budget of one model; raises UsageError if the cost is limited, but its price or the judge's is unknown.
 
     `spending`: limits and spending of the whole command; None: no limit.
     """
     price = profiles.parse_price(request.price) or profiles.price(spec)
     if request.max_cost is not None and price is None:
         raise UsageError(
-            f"--max-cost: the price of {spec} is not known; add --price IN,OUT (USD per million tokens)"
+            f"--max-cost: the price of {load.without_secrets(spec)} is not known; add --price IN,OUT (USD per million tokens)"
         )
     price_factor = profiles.BATCH_PRICE_FACTOR if request.batch else 1.0
     judge_price = profiles.parse_price(request.judge_price, option="--judge-price") or profiles.price(
         request.judge or ""
     )
+    if request.max_cost is not None and request.judge and judge_price is None:
+        raise UsageError(
+            f"--max-cost: the price of the judge {load.without_secrets(request.judge)} is not known; add --judge-price IN,OUT "
+            "(USD per million tokens)"
+        )
     return Budget(spending=spending, price=price, price_factor=price_factor, judge_price=judge_price)
 
 

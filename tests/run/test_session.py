@@ -68,6 +68,19 @@ def test_a_token_limit_ends_judging_and_a_later_session_completes_it(tmp_path: P
     assert finished.json["runs"][0]["coverage"] == 1.0
 
 
+def test_a_limit_on_the_cost_needs_the_price_of_the_judge(tmp_path: Path) -> None:
+    limits = ("--results", tmp_path, "--judge", JUDGE, "--price", "1,1", "--max-cost", 1)
+    evals(*WORDS, *limits).assert_usage_error()
+    assert evals(*WORDS, *limits, "--judge-price", "0,0").status == 0
+
+
+def test_a_dry_run_says_that_the_judge_is_not_included(tmp_path: Path) -> None:
+    outcome = evals(*WORDS, "--results", tmp_path, "--judge", JUDGE, "--dry-run", "--json")
+    assert all("do not include the judge" in row["notes"][-1] for row in outcome.json["dry_run"])
+    without_judge = evals(*WORDS, "--results", tmp_path, "--dry-run", "--json")
+    assert "judge" not in str([row["notes"] for row in without_judge.json["dry_run"]])
+
+
 # --- cards of runs that are reused or resumed
 
 
