@@ -44,6 +44,12 @@ _REJECTION_MESSAGE = re.compile(
     r"only (?:the default )?\(?1(?:\.0)?\)? (?:value )?is |must be (?:set to )?1(?:\.0)?(?! or| and| to|[-.\d])",
     re.IGNORECASE,
 )
+_RANGE_MESSAGE = re.compile(
+    r"above (?:the )?max|below (?:the )?min|at most|at least|between|[<>]=|(?:less|greater) than|valid range|in the range|"
+    r"must be in \[|rather than -?[\d.]|got -?[\d.]+ instead",
+    re.IGNORECASE,
+)
+"""Messages about a value that is out of range: omitting the field would replace the user's value by the server's."""
 _REJECTION_CODES = frozenset(
     {"unknown_parameter", "unsupported_parameter", "unsupported_value", "extra_forbidden", "unknown_field"}
 )
@@ -139,6 +145,8 @@ def field_named_in(error: ModelError, body: Body, keep: Mapping[str, Any]) -> st
     ]
     pattern = _CRASH_MESSAGE if isinstance(error, ServerFault) else _REJECTION_MESSAGE
     if not pattern.search(message) and not (isinstance(error, Rejected) and error.codes & _REJECTION_CODES):
+        return None
+    if isinstance(error, Rejected) and _RANGE_MESSAGE.search(message):
         return None
     param = error.param if isinstance(error, Rejected) else ""
     if (last := re.split(r"[.\[/]", param)[-1]) in candidates:

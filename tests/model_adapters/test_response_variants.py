@@ -266,6 +266,17 @@ REJECTIONS: list[tuple[str | None, int, Any]] = [
     ("top_k", 400, {"message": "Bad request", "param": "top_k", "code": "unknown_parameter"}),
     (None, 400, "temperature must be between 0 and 2"),
     (None, 400, "temperature must be 1 or less"),
+    (
+        None,
+        400,
+        "Invalid 'temperature': decimal above maximum value. Expected a value <= 2, but got 3 instead.",
+    ),
+    (
+        None,
+        400,
+        "Invalid 'max_tokens': integer above maximum value. Expected a value <= 9, but got 10 instead.",
+    ),
+    (None, 400, "The value of temperature is not valid: it must be between 0 and 2"),
     (None, 400, "max_tokens: 100000 > 8192, which is the maximum allowed number of output tokens"),
     (None, 400, "Invalid value for 'seed': must be an integer"),
     (None, 500, "the seed server is gone"),
