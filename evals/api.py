@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import msgspec
 
-from evals import load
+from evals import disk, load
 from evals.benchmark import Benchmark
 from evals.errors import ModelError, StoreError, UsageError
 from evals.plain import notice
@@ -107,7 +107,8 @@ def import_replies(
         if isinstance(replies, Mapping):
             path = Path(folder) / "replies.jsonl"
             lines = (msgspec.json.encode({"id": id_, "text": text}) for id_, text in replies.items())
-            path.write_bytes(b"".join(line + b"\n" for line in lines))
+            with disk.naming(path):
+                path.write_bytes(b"".join(line + b"\n" for line in lines))
         else:
             path = Path(replies)
         request = ImportRequest(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -104,8 +105,8 @@ def main() -> None:
     except OSError as error:
         location = f" ({error.filename})" if error.filename else ""
         cause = error.strerror or error
-        if isinstance(error, FileNotFoundError) and not location:
-            cause = "the current folder no longer exists"  # the only missing file without a name
+        if isinstance(error, FileNotFoundError) and not location and not Path().exists():
+            cause = "the current folder no longer exists"
         status = _report_error(f"cannot read or write: {cause}{location}")
     except (KeyboardInterrupt, click.Abort):
         status = 130

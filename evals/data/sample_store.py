@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
 from itertools import pairwise
+from pathlib import Path
 from typing import IO
 
 import msgspec
 from msgspec import structs
 
+from evals import disk
 from evals.types import Media, Sample, Text
 
 _decode_sample = msgspec.msgpack.Decoder(Sample).decode
@@ -73,7 +75,8 @@ class SampleStore:
             first = self._first_positions.setdefault(key, len(self.ids))
             if first != len(self.ids):
                 self._links.append((first, len(self.ids)))
-        size = self._file.write(_encode_sample(sample))
+        with disk.naming(Path(tempfile.gettempdir())):
+            size = self._file.write(_encode_sample(sample))
         self._offsets.append(self._offsets[-1] + size)
         self.ids.append(sample.id)
         self.groups.append(sys.intern(sample.group))
@@ -86,7 +89,8 @@ class SampleStore:
 
         A merged cluster keeps its samples' cluster name if they all have the same one.
         """
-        self._file.flush()
+        with disk.naming(Path(tempfile.gettempdir())):
+            self._file.flush()
         parent = list(range(len(self.ids))) if self._links else []
         for first, second in self._links:
             roots = sorted((_find_root(parent, first), _find_root(parent, second)))

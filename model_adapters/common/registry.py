@@ -61,7 +61,7 @@ def register(spec: LaunchSpec, url: str) -> Path:
     entry = RegisteredServer(
         spec.engine.name, url, os.getpid(), spec.identity, spec.arguments, _start_time(os.getpid())
     )
-    path.write_bytes(msgspec.json.encode(entry))
+    disk.replace(path, msgspec.json.encode(entry))
     return path
 
 

@@ -42,7 +42,8 @@ def _copy_downloads(site: contents.Contents, out: Path) -> Iterator[Path]:
         for name in (f"{ENTRIES}/{entrant.name}{SUFFIX}", f"{FOLDER}/{entrant.name}.json"):
             if (site.source / name).is_file():
                 (out / name).parent.mkdir(exist_ok=True)
-                copyfile(site.source / name, out / name)
+                with disk.naming(out / name):
+                    copyfile(site.source / name, out / name)
                 yield out / name
 
 
