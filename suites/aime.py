@@ -1,13 +1,14 @@
 r"""AIME, the American Invitational Mathematics Examination: 30 problems a year.
 
-`official` follows MathArena (eth-sri/matharena @ e9276603): the instruction precedes the problem; four repeats; the last
-boxed answer, or else the last integer in the reply. Upstream sets sampling and token limits for each model; here they are
-the server's defaults and 64,000 tokens. `strict` needs a stated answer and never falls back to the last number.
-`intern-s1` is OpenCompass' cascade (@ a5acc4bb): the boxed answer counts, and a judge model grades the replies that this
-rule does not count as right. The prompts of model and judge are OpenCompass' own (`intern-s1~`: reworded). OpenCompass'
-symbolic comparison is replaced by a comparison of integers; the rule here also reads an answer stated without a box and
-the last of several boxes, which OpenCompass leaves to the judge, and leaves expressions such as `\boxed{60+10}`, which
-OpenCompass evaluates, to the judge. The problems are taken from the hub; they have not been compared with OpenCompass' copy.
+`official` follows MathArena (eth-sri/matharena @ e9276603): the instruction precedes the problem; four repeats; the
+last boxed answer, or else the last integer in the reply. Upstream sets sampling and token limits for each model; here
+they are the server's defaults and 64,000 tokens. `strict` needs a stated answer and never falls back to the last
+number. `intern-s1` is OpenCompass' cascade (@ a5acc4bb): the boxed answer counts, and a judge model grades the replies
+that this rule does not count as right. The prompts for the model and the judge are OpenCompass' own (`intern-s1~`:
+reworded). OpenCompass' symbolic comparison is replaced by a comparison of integers; the rule here also reads an answer
+stated without a box and the last of several boxes, which OpenCompass leaves to the judge, and leaves expressions such
+as `\boxed{60+10}`, which OpenCompass evaluates, to the judge. The problems are taken from the hub; they have not been
+compared with OpenCompass' copy.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ def _intern_s1(year: str) -> Protocol:
 
 BENCHMARK = Benchmark(
     name="aime",
-    title="AIME 2024 and 2025: thirty competition problems a year, each answered by an integer from 0 to 999.",
+    title="AIME 2024 and 2025: thirty competition problems a year, each with an integer from 0 to 999 as its answer.",
     version="2",
     variants=VARIANTS,
     samples=_samples,

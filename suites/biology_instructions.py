@@ -2,11 +2,11 @@
 
 `official` scores as OpenCompass does, with its known defects (evals/scorers/upstream/biology.py): MCC of eight yes/no
 tasks, accuracy, Pearson and Spearman correlations, R2, AUC of sets of modifications, Fmax of EC numbers, and a mixed
-score, each over the whole run with a bootstrap interval. `intern-s1` is the same with OpenCompass' prompts and the sampling
-of Intern-S1-Pro's published scores (`intern-s1~`: reworded), and the unweighted mean of the 21 tasks. `strict` reads answers
-wherever a reply states them, and corrects the metrics: for MCC a missing answer is a third class instead of the opposite
-label; R2 keeps its sign; an empty answer means no modifications, not all of them; EC numbers that are not on upstream's list count as wrong;
-a missing siRNA efficiency scores 0.
+score, each over the whole run with a bootstrap interval. `intern-s1` is the same with OpenCompass' prompts and the
+sampling of Intern-S1-Pro's published scores (`intern-s1~`: reworded), and the unweighted mean of the 21 tasks. `strict`
+reads answers wherever a reply states them, and corrects the metrics: for MCC a missing answer is a third class instead
+of the opposite label; R2 keeps its sign; an empty answer means no modifications, not all of them; EC numbers that are
+not on upstream's list count as wrong; a missing siRNA efficiency scores 0.
 
 The data are not on the hub: `--data` accepts OpenCompass' folder or archive (`biology-instruction-fixed.zip`), which
 contain a file per task.

@@ -1,14 +1,14 @@
 """ChartBench (Xu et al., arXiv 2312.15915): 2,100 charts of 42 kinds, most without value labels.
 
-Each chart has a true and a false assertion for each of four tasks (CR: chart type, VE: a value, VC: a comparison, GC: an
-extreme) and a question whose answer is a number (NQA). Acc+ requires both assertions of a pair to be judged correctly; CoR
-counts the pairs whose two assertions get the same answer. Intervals are clustered by chart. `official` and `intern-s1`
-follow the authors' rule with its defects; `strict` corrects them (evals/scorers/chartbench.py). The paper reports Acc+ and
-NQA separately; the authors' script has pooled them as `final` since March 2025, and so does VLMEvalKit (here `pooled`).
-Both extract numbers with a language model; here only the judge of `intern-s1` does so. An empty reply,
-which upstream counts as "no", is unanswered here. Upstream has ten prompts; `official` uses the one with which the authors'
-published replies were generated. Under `intern-s1` the prompt is only the data set's question and the judge only extracts a
-number, so there is no `intern-s1~`.
+Each chart has a true and a false assertion for each of four tasks (CR: chart type, VE: a value, VC: a comparison, GC:
+an extreme) and a question whose answer is a number (NQA). Acc+ requires both assertions of a pair to be judged
+correctly; CoR counts the pairs whose two assertions get the same answer. Intervals are clustered by chart. `official`
+and `intern-s1` follow the authors' rule with its defects; `strict` corrects them (evals/scorers/chartbench.py). The
+paper reports Acc+ and NQA separately; the authors' script has pooled them as `final` since March 2025, and so does
+VLMEvalKit (here `pooled`). Both extract numbers with a language model; here only the judge of `intern-s1` does so. An
+empty reply, which upstream counts as "no", is unanswered here. Upstream has ten prompts; `official` uses the one with
+which the authors' published replies were generated. Under `intern-s1` the prompt is only the data set's question and
+the judge only extracts a number, so there is no `intern-s1~`.
 
 Rows are the authors' (test.jsonl, test_mini.jsonl: id, image, type, conversation) or VLMEvalKit's (index, question,
 answer, QA_type, task, image). Sample ids are VLMEvalKit's: item and position of the assertion, `17_0` and `17_1`. Row

@@ -1,12 +1,13 @@
 """ChartQA (Masry et al., arXiv 2203.10244), test split: 1,250 questions written by people, 1,250 generated from captions.
 
-`official` is relaxed accuracy over the whole reply (evals/scorers/chart.py documents its defects). `intern-s1` is the same
-with the sampling of the published Intern-S1 scores and VLMEvalKit's sentence that asks for a short answer (`intern-s1~`:
-reworded). `chartmoe` is the rule of ChartMoE's authors at three tolerances (evals/scorers/upstream/chartmoe.py; it accepts an
-empty reply for every target); the instruction precedes the question, and replies are limited to 500 tokens.
-The authors' programs of thought (`--pot`), which they execute without a sandbox, are not run; whether the published 84.64 %
-includes them is not stated. The aggregate is the mean of both subsets, as reported by ChartMoE's authors. `strict` compares
-the stated answer. The data set has no ids; `<subset>-<position in the subset>` is used.
+`official` is relaxed accuracy over the whole reply (evals/scorers/chart.py documents its defects). `intern-s1` is the
+same with the sampling of the published Intern-S1 scores and VLMEvalKit's sentence that asks for a short answer
+(`intern-s1~`: reworded). `chartmoe` is the rule of ChartMoE's authors at three tolerances
+(evals/scorers/upstream/chartmoe.py; it accepts an empty reply for every target); the instruction precedes the question,
+and replies are limited to 500 tokens. The authors' programs of thought (`--pot`), which they execute without a sandbox,
+are not run; whether the published 84.64 % includes them is not stated. The aggregate is the mean of both subsets, as
+reported by ChartMoE's authors. `strict` compares the stated answer. The data set has no ids; `<subset>-<position in the
+subset>` is used.
 """
 
 from __future__ import annotations

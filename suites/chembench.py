@@ -6,7 +6,7 @@ Solvent_Prediction is run but excluded. `official` is OpenCompass' rule-based se
 examples, and the first capital letter of the reply counts. The examples are part of a single user turn, while OpenCompass
 sends chat models each question and answer as a turn; the limit of 100 tokens is ours, as OpenCompass takes it from the
 model's configuration. Under `intern-s1` (ChemBench_llmjudge_gen) there are no examples, and a judge model grades the whole
-reply; the prompts of model and judge are OpenCompass' own (`intern-s1~`: reworded).
+reply; the prompts for the model and the judge are OpenCompass' own (`intern-s1~`: reworded).
 
 `lamalab` is ChemBench of Mirza et al. (Nature Chemistry 2025, arXiv 2404.01475): 2,788 tasks, 2,544 of them multiple
 choice with one or several right options, 244 with a numeric answer. `official` follows the authors

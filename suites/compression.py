@@ -2,9 +2,10 @@
 
 Intern-S1's paper (arXiv 2508.15763, section 2.2, figure 4) defines the compression ratio as total characters divided by
 total tokens, so higher is better; its inverse, tokens per character, is reported too. Both are ratios of sums, with a
-bootstrap over strings. `bare` counts the tokens of the string alone; `tagged` puts the string between the tags that switch
-tokenizers like Intern-S1's to their scientific vocabularies, and reports the ratio with and without the tags themselves. The
-paper's strings are not published; those bundled here are ours, and `--data` accepts others (columns `domain` and `text`).
+bootstrap over strings. `bare` counts the tokens of the string alone; `tagged` puts the string between the tags that
+switch tokenizers like Intern-S1's to their scientific vocabularies, and reports the ratio with and without the tags
+themselves. The paper's strings are not published; those bundled here are ours, and `--data` accepts others (columns
+`domain` and `text`).
 
 Tokenizers like Intern-S1's also detect untagged SMILES, with RDKit if it is installed, so the numbers depend on the
 versions of the libraries, which are part of a run's identity (`tokens:` adapter).
@@ -108,7 +109,7 @@ def _tagged_protocol(domain: str) -> Protocol:
         why_unsolvable=_why_unsolvable,
         refuses=""
         if domain in TAGS
-        else f"there is no tag for {domain}: use compression:science, whose variants have one, or the protocol bare",
+        else f"there is no tag for {domain}: use compression:science, whose variants have tags, or the protocol bare",
     )
 
 

@@ -1,10 +1,10 @@
 """FGVC: five data sets of fine-grained image classification, used to compare parameter-efficient tuning (VPT, arXiv 2203.12119).
 
 The models are image classifiers (`timm:`, `petl:`), one checkpoint per data set. A sample is an image; there is no text
-prompt. The test split is VPT's own `test.json`, {image: class} (KMnP/vpt @ 4410440e, src/data/datasets/json_dataset.py, which
-numbers classes in the order of their ids), or, for Flowers and Cars, torchvision's files or CLIP_benchmark's copy on the
-hub (not tested against the hub). VPT made its own split of training and validation images, so accuracies of models tuned
-on other splits are not comparable.
+prompt. The test split is VPT's own `test.json`, {image: class} (KMnP/vpt @ 4410440e, src/data/datasets/json_dataset.py,
+which numbers classes in the order of their ids), or, for Flowers and Cars, torchvision's files or CLIP_benchmark's copy
+on the hub (not tested against the hub). VPT made its own split of training and validation images, so accuracies of
+models tuned on other splits are not comparable.
 
 `official` is VPT's metric, top-1 accuracy for every data set; `per-class` reports the mean per-class accuracy for Flowers,
 as is usual elsewhere (Kornblith et al., arXiv 1805.08974; not verified).

@@ -1,12 +1,13 @@
 """GPQA (Rein et al. 2023, arXiv 2311.12022). The authors ask that no item be published in plain text.
 
-`official`: openai/simple-evals @ ee3b0318, gpqa_eval.py: four repeats, the default of its class (its command line runs
-ten); the orders of options for all rows and repeats are drawn from a single generator seeded with 0; the first match of
-`Answer: X` counts, and a letter in lower case is wrong. No system message (simple-evals sends GPT models one); temperature 0.5 and up to 2,048 tokens, as
-its samplers for chat models. White space around the question and the options is removed under every protocol.
+`official`: openai/simple-evals @ ee3b0318, gpqa_eval.py: four repeats, the default of its class (its command-line tool
+runs ten); the orders of options for all rows and repeats are drawn from a single generator seeded with 0; the first
+match of `Answer: X` counts, and a lower-case letter is wrong. No system message (simple-evals sends GPT models one);
+temperature 0.5 and up to 2,048 tokens, as in its samplers for chat models. White space around the question and the
+options is removed under every protocol.
 
 `intern-s1`: OpenCompass @ a5acc4bb, gpqa_cascade_eval: the first match of `ANSWER: X` counts; a judge model grades the
-replies that this rule does not count as right. The prompts of model and judge are OpenCompass' own (`intern-s1~`:
+replies that this rule does not count as right. The prompts for the model and the judge are OpenCompass' own (`intern-s1~`:
 reworded). Options are rotated by the row number, so that the gold letters are D, C, B, A in turn; `{A}` in a question,
 e.g. in the subscript of a formula, is replaced by option A.
 """

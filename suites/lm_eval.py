@@ -1,9 +1,9 @@
 """The tasks of the installed lm-evaluation-harness.
 
-Tasks are named `lm-eval:TASK`, `lm-eval:GROUP` or `lm-eval:FILE.yaml`, optionally with a number of few-shot examples (`:5`).
-Generative tasks are sent as chat turns, like `lm_eval --apply_chat_template`; log-likelihoods are computed on plain text,
-as `lm_eval` does by default. Examples are drawn with lm_eval's seeds for all documents in order, so that every prompt
-equals the prompt in a full run of lm_eval. Source: `lm_eval/evaluator.py`, `api/task.py` at v0.4.13.
+Tasks are named `lm-eval:TASK`, `lm-eval:GROUP` or `lm-eval:FILE.yaml`, optionally with a number of few-shot examples
+(`:5`). Generative tasks are sent as chat turns, like `lm_eval --apply_chat_template`; log-likelihoods are computed on
+plain text, as `lm_eval` does by default. Examples are drawn with lm_eval's seeds for all documents in order, so that
+every prompt equals the prompt in a full run of lm_eval. Source: `lm_eval/evaluator.py`, `api/task.py` at v0.4.13.
 
 Local tasks are looked up in the folders of EVALS_LM_EVAL_INCLUDE (separated as in PATH), or passed as a file.
 """

@@ -61,7 +61,7 @@ class Task(Struct, frozen=True):
     possible_range: tuple[float, float] = (-inf, inf)
     """Generous bounds on physically possible values; a number outside them is suspect."""
     names: str = ""
-    """A pattern of the property's names and symbols, if replies name other properties beside it."""
+    """A pattern of the property's names and symbols, if replies also name other properties."""
     has_structure: bool = False
     """Whether the input is a crystal structure instead of a composition."""
 

@@ -1,17 +1,17 @@
 """MathVista (Lu et al., arXiv 2310.02255), split testmini.
 
-540 questions have options; the others ask for a number (two of them for a list). `official` compares answers as the authors do
-(evals/scorers/upstream/mathvista.py), but a rule extracts the answer instead of a language model, and sampling is greedy
-with up to 32,768 tokens (theirs: temperature 0.2, 512 tokens). `intern-s1` follows
-VLMEvalKit (evals/scorers/upstream/vlmevalkit.py), whose judge extracts the answer if its rule cannot parse the reply.
-`strict` needs a stated option, or one stated number that is correct to the requested precision. Upstream's questions begin
-with a hint on the answer format, which is reworded, so runs made here are `intern-s1~`. `vlmevalkit` is `intern-s1` with
+540 questions have options; the others ask for a number (two of them for a list). `official` compares answers as the
+authors do (evals/scorers/upstream/mathvista.py), but a rule extracts the answer instead of a language model, and
+sampling is greedy with up to 32,768 tokens (theirs: temperature 0.2, 512 tokens). `intern-s1` follows VLMEvalKit
+(evals/scorers/upstream/vlmevalkit.py), whose judge extracts the answer if its rule cannot parse the reply. `strict`
+needs a stated option, or one stated number that is correct to the requested precision. Upstream's questions begin with
+a hint on the answer format, which is reworded, so runs made here are `intern-s1~`. `vlmevalkit` is `intern-s1` with
 greedy sampling.
 
-`geometry` is the subset that OptMerge (arXiv 2505.19892) reports: the items with at least one of three labels, namely the
-skills algebraic reasoning and geometry reasoning, and the task geometry problem solving. The headline is the unweighted mean
-of the three labels' accuracies. The labels overlap: the 304 items have 728 labels, and 206 of the items have all three.
-`accuracy` counts each item once.
+`geometry` is the subset that OptMerge (arXiv 2505.19892) reports: the items with at least one of three labels, namely
+the skills algebraic reasoning and geometry reasoning, and the task geometry problem solving. The headline is the
+unweighted mean of the three labels' accuracies. The labels overlap: the 304 items have 728 labels, and 206 of the items
+have all three. `accuracy` counts each item once.
 """
 
 from __future__ import annotations

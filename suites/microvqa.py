@@ -1,10 +1,11 @@
 """MicroVQA (Burgess et al., arXiv 2503.13399).
 
-`official` follows the authors (jmhb0/microvqa @ 0868fdf8, eval/eval.py and openai_api.py): options are numbered from 1, the
-text precedes the images, the first digit after "answer is" counts, and replies are sampled at temperature 1 with up to
-2,048 tokens. `intern-s1` follows VLMEvalKit (@ e8e78f05, its general multiple choice): a rule reads the option, or a judge
-model if the rule cannot. VLMEvalKit's instruction to choose, and its judge prompt, are read from its wheel (`intern-s1~`:
-reworded). `strict` needs a stated letter. An item has up to eight images, which precede the text except under `official`; under `intern-s1` they are numbered.
+`official` follows the authors (jmhb0/microvqa @ 0868fdf8, eval/eval.py and openai_api.py): options are numbered from 1,
+the text precedes the images, the first digit after "answer is" counts, and replies are sampled at temperature 1 with up
+to 2,048 tokens. `intern-s1` follows VLMEvalKit (@ e8e78f05, its general multiple choice): a rule reads the option, or a
+judge model if the rule cannot. VLMEvalKit's instruction to choose, and its judge prompt, are read from its wheel
+(`intern-s1~`: reworded). `strict` needs a stated letter. An item has up to eight images, which precede the text except
+under `official`; under `intern-s1` they are numbered.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@
 the sample counts as unanswered; `accuracy_guess` is the expected accuracy with that guess.
 
 `intern-s1`: OpenCompass @ a5acc4bb, mmlu_pro_0shot_nocot_genericllmeval: no examples; a judge model grades the whole
-reply; the headline is the mean over the 14 subjects. The prompts of model and judge are OpenCompass' own (`intern-s1~`:
-reworded). The judge of the published scores is unknown.
+reply; the headline is the mean over the 14 subjects. The prompts for the model and the judge are OpenCompass' own
+(`intern-s1~`: reworded). The judge of the published scores is unknown.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """MMMU (arXiv 2311.16502) and MMMU-Pro.
 
-Of MMMU's validation questions, 847 are multiple choice and 53 ask for a word or a number. `official` parses replies as the
-authors do, without their random guess (evals/scorers/upstream/mmmu.py). It samples greedily, with up to 1,024 tokens (the
-authors' LLaVA script: five beams, temperature 1, 128 tokens). `intern-s1` follows VLMEvalKit, which produced the
-published Intern-S1 scores (evals/scorers/upstream/inferred.py: a rule reads the option, or a judge model if the rule cannot;
-open questions get two options for scoring), and `intern-s1-exact` is VLMEvalKit's exact matching without a judge. `strict`
-needs a stated answer.
-Images are placed where the question mentions them; an image that only an option mentions follows the question. Under
-`intern-s1`, as in that model's adapter, images come first and are numbered, the first one at twice its width and height.
-VLMEvalKit's instruction to choose, and its judge prompt, are read from its wheel (`intern-s1~`: reworded).
+Of MMMU's validation questions, 847 are multiple choice and 53 ask for a word or a number. `official` parses replies as
+the authors do, without their random guess (evals/scorers/upstream/mmmu.py). It samples greedily, with up to 1,024
+tokens (the authors' LLaVA script: five beams, temperature 1, 128 tokens). `intern-s1` follows VLMEvalKit, which
+produced the published Intern-S1 scores (evals/scorers/upstream/inferred.py: a rule reads the option, or a judge model
+if the rule cannot; open questions get two options for scoring), and `intern-s1-exact` is VLMEvalKit's exact matching
+without a judge. `strict` needs a stated answer. Images are placed where the question mentions them; an image that only
+an option mentions follows the question. Under `intern-s1`, as in that model's adapter, images come first and are
+numbered, the first one at twice its width and height. VLMEvalKit's instruction to choose, and its judge prompt, are
+read from its wheel (`intern-s1~`: reworded).
 
 MMMU-Pro (arXiv 2409.02813): 1,730 questions with up to ten options, one with twelve, as text with images (`pro-standard`)
 and as a single image of the whole item (`pro-vision`); the aggregate is the mean of both. `official` uses the authors'

@@ -1,12 +1,12 @@
 """Mol-Instructions (Fang et al. 2023, arXiv 2306.08018): its six tasks on small molecules, written in SELFIES.
 
 `official` follows the authors: instruction and input as in the data (without the prompt template of their fine-tuned
-models) and a single sample of up to 1,024 tokens at their temperature of 0.1 (theirs: four beams, 128 tokens), and the rules of
-their scripts, which drop invalid answers from every metric and ignore stereochemistry in "exact"
+models) and a single sample of up to 1,024 tokens at their temperature of 0.1 (theirs: four beams, 128 tokens), and the
+rules of their scripts, which drop invalid answers from every metric and ignore stereochemistry in "exact"
 (evals/scorers/upstream/mol_instructions.py). Nearly every SELFIES string decodes, so validity means little. `intern-s1`
-reproduces the Mol-Instructions column of the Intern-S1-Pro tables, with OpenCompass' prompts (`intern-s1~`: reworded) and
-metrics: similarity, METEOR, mean absolute error, and the mean of the six tasks with (3 - error) / 3 for the energy. A
-missing energy, read as 0 hartree, therefore scores about 95 of 100 points, and an answer in eV scores 0
+reproduces the Mol-Instructions column of the Intern-S1-Pro tables, with OpenCompass' prompts (`intern-s1~`: reworded)
+and metrics: similarity, METEOR, mean absolute error, and the mean of the six tasks with (3 - error) / 3 for the energy.
+A missing energy, read as 0 hartree, therefore scores about 95 of 100 points, and an answer in eV scores 0
 (evals/scorers/upstream/opencompass_selfies.py). `strict` is our own: molecules are compared by structure with
 stereochemistry, in SELFIES or SMILES; energies are converted to hartree.
 

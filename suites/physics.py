@@ -1,15 +1,16 @@
 r"""PHYSICS (Feng et al., arXiv 2503.21821).
 
 865 problems have several answers. `official` (yale-nlp/Physics @ 15dc8d90) and `intern-s1` (VLMEvalKit @ e8e78f05, used
-for the column "Physics" of the Intern-S1 tables) report the share of a reply's boxed answers that are right: a single right
-one gets full marks even if four other parts are missing. `strict` requires every part (evals/scorers/parts.py and physics.py
-document the comparison). Answers that no rule can compare, mainly words, wait for a judge. Upstream sends only the first figure, and
-counts an answer as right if the judge's reply contains "true"; the authors also sample with a repetition penalty of 1.2.
+for the column "Physics" of the Intern-S1 tables) report the share of a reply's boxed answers that are right: a single
+right answer gets full marks even if four other parts are missing. `strict` requires every part (evals/scorers/parts.py
+and physics.py document the comparison). Answers that no rule can compare, mainly words, are left to a judge. Upstream
+sends only the first figure, and counts an answer as right if the judge's reply contains "true"; the authors also sample
+with a repetition penalty of 1.2.
 
 Files are those of the authors' repository (id, questions, final_answers, graphs): a mirror has the folder PHYSICS in
-`physics/`, or one file per variant. It is not known on which problems Intern-S1's published 44.0 is based; most likely on
-`all`, with figures. VLMEvalKit asks for a single box, in a long instruction with a worked example; our prompt is reworded, with
-another example, so runs made here are `intern-s1~`.
+`physics/`, or one file per variant. It is not known on which problems Intern-S1's published 44.0 is based; most likely
+on `all`, with figures. VLMEvalKit asks for a single box, in a long instruction with a worked example; our prompt is
+reworded, with another example, so runs made here are `intern-s1~`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ There are two published setups, and vendors do not state which one their scores 
 (as in SciEvalKit @ PrismaX, `ProteinLMBench.build_prompt`): options are numbered from 1, number 7 means "not sure", and the
 *first number anywhere* in the reply counts, so that "In 2 of 6 cases ... option 4" is read as option 2. `intern-s1` is
 OpenCompass' (@ a5acc4bb, ProteinLMBench_llmjudge_gen_a67965): options are lettered and a judge grades the whole reply. The
-prompts of model and judge are OpenCompass' own (`intern-s1~`: reworded). `strict` needs a stated letter.
+prompts for the model and the judge are OpenCompass' own (`intern-s1~`: reworded). `strict` needs a stated letter.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """RefCOCO, RefCOCO+ (Yu et al., arXiv 1608.00272) and RefCOCOg (Mao et al., arXiv 1511.02283): which region does a phrase describe?
 
-A sample is a phrase; a reply is right if the IoU of the stated rectangle and the object's is at least 0.5. Four evaluators
-parse replies differently and ask for different units, so each is a protocol (evals/scorers/upstream/grounding.py):
-`optmerge-qwen` and `internvl` produced OptMerge's tables for its two model families, `lmms-eval` is the original from which
-`optmerge-qwen` was derived, and `vlmevalkit` defines RefCOCO-avg, the mean of the eight splits. The evaluators'
-prompts are in no package (VLMEvalKit's are part of its data), so runs made here are reworded (`vlmevalkit~` etc.). `strict` asks for
-thousandths and uses the last stated rectangle (evals/scorers/boxes.py).
+A sample is a phrase; a reply is right if the IoU of the stated rectangle and the object's is at least 0.5. Four
+evaluators parse replies differently and ask for different units, so each is a protocol
+(evals/scorers/upstream/grounding.py): `optmerge-qwen` and `internvl` produced OptMerge's tables for its two model
+families, `lmms-eval` is the original from which `optmerge-qwen` was derived, and `vlmevalkit` defines RefCOCO-avg, the
+mean of the eight splits. The evaluators' prompts are in no package (VLMEvalKit's are part of its data), so runs made
+here are reworded (`vlmevalkit~` etc.). `strict` asks for thousandths and uses the last stated rectangle
+(evals/scorers/boxes.py).
 
 The hub's RefCOCO val has 8,811 objects and RefCOCOg val 7,573, while the usual (UNC, UMD) splits have 3,811 and 2,573:
 scores on the hub's splits are not comparable with those on InternVL's files, which are supported too

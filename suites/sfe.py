@@ -1,14 +1,14 @@
 """SFE, Scientists' First Exam (arXiv 2506.10521).
 
-`official` follows VLMEvalKit (@ e8e78f05, dataset/sfebench.py), which produced the published tables: a judge model awards
-0 to 9 points to every reply, and the score is their mean divided by 9. If the judge's reply cannot be parsed, upstream awards
-0 points; here it is counted as a failure. `intern-s1` uses the prompt of Intern-S1's thinking adapter
+`official` follows VLMEvalKit (@ e8e78f05, dataset/sfebench.py), which produced the published tables: a judge model
+awards 0 to 9 points to every reply, and the score is their mean divided by 9. If the judge's reply cannot be parsed,
+upstream awards 0 points; here it is counted as a failure. `intern-s1` uses the prompt of Intern-S1's thinking adapter
 (api/adapters/interns1_1.py): no instruction on the answer format, images first and numbered, and the sampling of the
 published scores. The sentence that names the field, and the judge prompt, are upstream's (`intern-s1~`: reworded). The
 judge's agreement with a rule is reported for questions with options and for exact answers.
 
-`strict` gives no partial points: a rule scores stated options and numbers, and accepts answers in the gold answer's words; a
-judge grades all other replies, which wait if there is no judge.
+`strict` gives no partial points: a rule scores stated options and numbers, and accepts answers whose text equals the gold
+answer; a judge grades all other replies, which have no value until it does.
 
 Columns are those of VLMEvalKit's table (index, question, answer, category, question_type, A to O, image), in a local
 file `en` or `zh`; the repository on the hub has other columns.
@@ -171,7 +171,7 @@ class Rule(Struct, frozen=True):
 
 def _why_unsolvable_by_rule(sample: Sample) -> str:
     has_rule = sample.choices or sample.meta.get("question_type") == "exact_match"
-    return "" if has_rule else "only a judge can score it"
+    return "" if has_rule else "only a judge can score this answer"
 
 
 POINTS = Judged(rule=Rule(), mode="points", template_name="points")

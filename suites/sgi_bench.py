@@ -1,12 +1,12 @@
 """SGI-Bench (InternScience/SGI-Bench, arXiv 2512.16969), the two parts that are scored by rule.
 
-`reasoning`: 291 multiple-choice questions, with images, about experiments; `official` uses the first box that consists of
-one capital letter, as upstream's `MCA` does (@ 16584afe, task_4_experimental_reasoning/step_2_score.py). `deep-research`: 318
-questions with a short answer; `official` requires the last `<answer>` of the reply, or else the whole reply, to equal the
-gold answer exactly. Upstream compares the answer again after another model has rewritten it, so its scores may be higher.
-Failed calls count as wrong upstream; nevertheless, seven scores on its leaderboard are not multiples of 1/318
-(`evals claims check --grid --suite sgi-bench`). `strict` needs a stated letter, and compares numbers by value and texts by
-their words.
+`reasoning`: 291 multiple-choice questions, with images, about experiments; `official` uses the first box that consists
+of one capital letter, as upstream's `MCA` does (@ 16584afe, task_4_experimental_reasoning/step_2_score.py).
+`deep-research`: 318 questions with a short answer; `official` requires the last `<answer>` of the reply, or else the
+whole reply, to equal the gold answer exactly. Upstream compares the answer again after another model has rewritten it,
+so its scores may be higher. Failed calls count as wrong upstream; nevertheless, seven scores on its leaderboard are not
+multiples of 1/318 (`evals claims check --grid --suite sgi-bench`). `strict` needs a stated letter, and compares numbers
+by value and texts by their words.
 
 The other parts are not supported: dry experiments execute model output, and ideas and wet experiments are graded by
 several judges and sentence embeddings. The SGI-Score, the mean of five parts, therefore cannot be computed.

@@ -1,10 +1,11 @@
 """SMolInstruct (Yu et al. 2024, arXiv 2402.09391).
 
 `official` uses the authors' prompts and rules (evals/scorers/upstream/llm4chem.py) for one greedy reply of up to 1,024
-tokens; the authors decode with 4 to 13 beams and also count a right answer among the first 3 to 10. `intern-s1` is OpenCompass' setup, used
-for the Intern-S1 tables (evals/scorers/upstream/opencompass.py): zero-shot with a hint, with OpenCompass' own prompts
-(`intern-s1~`: reworded), and the mean over the 14 tasks. `strict` is our own: molecules are compared by structure with
-stereochemistry, names as text or, with OPSIN, by structure; yes-no tasks report balanced accuracy, and numbers the RMSE over answered samples.
+tokens; the authors decode with 4 to 13 beams and also count a right answer among the first 3 to 10. `intern-s1` is
+OpenCompass' setup, used for the Intern-S1 tables (evals/scorers/upstream/opencompass.py): zero-shot with a hint, with
+OpenCompass' own prompts (`intern-s1~`: reworded), and the mean over the 14 tasks. `strict` is our own: molecules are
+compared by structure with stereochemistry, names as text or, with OPSIN, by structure; yes-no tasks report balanced
+accuracy, and numbers the RMSE over answered samples.
 
 `--data` accepts the hub's archive (`data.zip`), its unpacked folder, or files with the loading script's columns, one per
 task (`name_conversion-i2s.jsonl`, .parquet, ...).

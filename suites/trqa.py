@@ -2,10 +2,10 @@
 
 `official` follows SciEvalKit (@ 0817251a, scieval/dataset/trqa.py), which other vendors use: all right options in a
 `<choice>` tag, and the rule of evals/extract/upstream/scieval.py, which counts every letter of the extracted text as an
-option. SciEvalKit's optional judge for replies without an answer is not used. `strict` reads stated options. Both require
-the exact set of right options, without partial credit. The authors publish scores of the core set (e.g. 0.578, which is not
-a multiple of 1/172) without their prompt, rule or number of runs. TRQA's other 1,749 questions, with free-form answers graded by a judge, are not
-included.
+option. SciEvalKit's optional judge for replies without an answer is not used. `strict` reads stated options. Both
+require the exact set of right options, without partial credit. The authors publish scores of the core set (e.g. 0.578,
+which is not a multiple of 1/172) without their prompt, rule or number of runs. TRQA's other 1,749 questions, with
+free-form answers graded by a judge, are not included.
 """
 
 from __future__ import annotations

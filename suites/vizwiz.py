@@ -1,8 +1,8 @@
 """VizWiz (Gurari et al., arXiv 1802.08218), validation: questions by blind people about photos they took, ten answers each.
 
-Many photos do not show the answer, and most of their annotators wrote "unanswerable". `official` is VLMEvalKit's data-set
-class, which adds no instruction to the question; VLMEvalKit's wrappers for Qwen2-VL and InternVL add further sentences
-(`qwen2-vl`, `internvl`), so published scores of different models are based on different prompts. See
+Many photos do not show the answer, and most of their annotators wrote "unanswerable". `official` follows VLMEvalKit's
+data-set class, which adds no instruction to the question; VLMEvalKit's wrappers for Qwen2-VL and InternVL add further
+sentences (`qwen2-vl`, `internvl`), so published scores of different models are based on different prompts. See
 evals/short_answers.py for the protocols.
 """
 

@@ -6,9 +6,9 @@ e anywhere in a reply, so that "Answer: B" is read as A, B and E, and `\boxed{B}
 a judge are not comparable (VLMEvalKit's issue 1331: 14.5 and the published 51.6).
 
 `intern-s1` is VLMEvalKit with a judge, which reads every reply (upstream's judge lists options, ours grades the reply).
-VLMEvalKit's rows contain the instruction, and the hub's do not; the judge prompt is ours for both, so runs made here are
-`intern-s1~`. `strict` reads only stated options. The score depends strongly on the size of the
-images: set `--max-pixels`.
+VLMEvalKit's rows contain the instruction, and the hub's do not; the judge prompt is ours for both, so runs made here
+are `intern-s1~`. `strict` reads only stated options. The score depends strongly on the size of the images: set
+`--max-pixels`.
 
 Rows are the hub's (index, category, question, `multi-choice options` as a list, answer, image as a list) or VLMEvalKit's
 (options as one string with the instruction, category and l2-category). The hub's index restarts in each task, so the ids of
