@@ -101,7 +101,6 @@ def _vlmevalkit(sampling: Sampling, variant: str) -> Protocol:
         upstream=UNAVAILABLE,
         sampling=sampling,
         ideal=gold_answer,
-        why_unsolvable=_gold_contains("\\boxed"),
     )
 
 

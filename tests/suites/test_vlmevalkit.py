@@ -81,7 +81,7 @@ def test_the_samples_run_end_to_end(tmp_path: Path, suite: str) -> None:
         assert ("failed:unreadable" in run["counts"]) == (suite in ("mathvista", "mathvision"))
 
 
-def test_the_notes_contain_the_expectation_of_upstreams_random_choice(tmp_path: Path) -> None:
+def test_the_notes_contain_the_expected_score_of_upstreams_random_choice(tmp_path: Path) -> None:
     pytest.importorskip("PIL")
     outcome = evals("run", "mmstar", "--sample", "-m", "scripted:hard to tell", "--protocol", "intern-s1", "--judge",
                     "scripted:hm", "--results", tmp_path, "--json")  # fmt: skip
