@@ -114,9 +114,9 @@ def main() -> None:
 
 
 def _replace_closed_streams() -> None:
-    """Replace closed output streams (`evals show >&-`), which are None, by the null device.
+    """Replace closed output streams (`evals show >&-`), which are None, with the null device.
 
-    It also takes their file descriptors; otherwise a record file could get them, and messages would be written into it.
+    The null device also takes their file descriptors; otherwise a record file could get one, and messages would be written into it.
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:

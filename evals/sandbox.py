@@ -114,7 +114,7 @@ class Pool:
         """Score one reply in a worker; the scorer gets neither the question, nor the messages, nor the reasoning.
 
         The scorer is a module-level function or a frozen dataclass. Its method `warm()`, if it has one, does slow
-        imports; it does not count against the deadline, and a worker calls it once for all scorers that have the same `repr`.
+        imports; `warm()` does not count against the deadline, and a worker calls it once for all scorers that have the same `repr`.
         """
         reduced = replace(sample, question=()), replace(prompt, messages=()), replace(reply, reasoning=None)
         score = await self.run(scorer, *reduced)

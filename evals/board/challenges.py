@@ -22,7 +22,7 @@ from evals.plain import one_line
 
 
 def read(path: Path, entry: str, result: SuiteResult, rule: ChallengeRule) -> Challenge:
-    """Read the challenge of one score from an outcome file; `fault` states why the outcome does not count, if it does not."""
+    """Read the challenge of one score from an outcome file; its `fault` states why the outcome does not count."""
     try:
         outcome = read_outcome(path)
     except UsageError as error:

@@ -95,7 +95,7 @@ def rule_refusals(card: Card, rule: SuiteRule, suite: Suite) -> Iterator[str]:
     if suite.gated and not card.gated:
         yield "the suite is gated, but the bundle contains its texts"
     if _GENERATED_ID.fullmatch(card.run) and card.run.rpartition("-")[2] != fingerprint(config):
-        yield f"the run's id {card.run} does not belong to its configuration: the card was edited, or comes from another version"
+        yield f"the run's id {card.run} does not belong to its configuration: the card was edited, or comes from another version of science-evals"
     if rule.data_sha256 and config.data_sha256 != rule.data_sha256:
         yield f"its data hash to {config.data_sha256[:16]}; the board uses {rule.data_sha256[:16]}"
     if config.repeats < rule.minimum_repeats:

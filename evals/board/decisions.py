@@ -91,5 +91,5 @@ def latest(decisions: Sequence[Decision], entry: str) -> Decision | None:
 
 
 def accepts(decisions: Sequence[Decision], entry: str) -> bool:
-    """Return whether a decision accepts an entry; an entry that is disputed or withdrawn later is still accepted, and shown with that mark."""
+    """Return whether a decision accepts an entry, even if a later one disputes or withdraws it (the entry is then shown with that mark)."""
     return any(decision.kind == "accepted" for decision in decisions if decision.entry == entry)

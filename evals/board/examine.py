@@ -1,6 +1,6 @@
 """Examination of one entry: verify its bundles, rescore its replies, and apply the board's rules to each run.
 
-It runs in a worker process with a deadline and a memory limit (`within_limits`). The entry is only data: suites defined by
+The examination runs in a worker process with a deadline and a memory limit (`within_limits`). The entry is only data: suites defined by
 code are refused, and messages never quote unchecked text from the entry.
 """
 

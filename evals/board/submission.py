@@ -38,7 +38,7 @@ REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}")
 BUNDLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}@[A-Za-z0-9][A-Za-z0-9._+-]{0,59}\.zip")
 _MARKUP = re.compile(r"<[A-Za-z/!?]|&#|javascript:", re.IGNORECASE)
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
-"""Modification time of the files in an entry, fixed so that it depends only on their content."""
+"""Modification time of the files in an entry, fixed so that the bytes of an entry depend only on their content."""
 
 
 class ModelCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

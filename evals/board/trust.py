@@ -56,7 +56,7 @@ MARKS = (*PROMISES.values(), *CHALLENGES.values(), RERUN)
 
 
 def level_words(level: Level, verdict: Verdict | None) -> str:
-    """Return a verification level in words. `verdict`: the challenge's; None if no challenge counts."""
+    """Return a verification level in words. `verdict`: of the challenge; None if no challenge counts."""
     if verdict is None:
         return level
     words = CHALLENGES[verdict].words

@@ -141,7 +141,7 @@ class _Verifier:
         ]
 
     def _check_data(self, data: Path | None) -> None:
-        """Check the samples against the data set or, without one and unless they are a subset, their hash; prepare the prompts."""
+        """Check the samples against the data set or, without it, their hash (unless they are a subset); prepare the prompts."""
         config = self.card.config
         if data is None:
             if self.card.gated:
@@ -185,7 +185,7 @@ class _Verifier:
         positions = selected_positions(samples, self.suite, self.card.config)
         if differing := {samples.ids[position] for position in positions} ^ self.samples.keys():
             self.differences.append(
-                f"{count_of(len(differing), 'sample')} missing, or not among those that the run selects: {min(differing)!r} ..."
+                f"{count_of(len(differing), 'sample')} missing or not selected by the run: {min(differing)!r} ..."
             )
         absent_groups = set(samples.groups).difference(samples.groups[position] for position in positions)
         if absent_groups != set(self.card.absent_groups):

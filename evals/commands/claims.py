@@ -344,7 +344,7 @@ def _score_text(value: float | None, unit: str) -> str:
 
 
 def _find_claim(prefix: str, all_claims: dict[str, Claim]) -> tuple[str, Claim]:
-    """Return id and claim of the claim `prefix`, or of the only one whose id begins with it; raises UsageError otherwise."""
+    """Return the id of the claim `prefix`, or of the only one whose id begins with it, and the claim; raises UsageError otherwise."""
     from evals.interop.values import join_names
 
     if prefix in all_claims:

@@ -241,7 +241,7 @@ def note_broken(lines: Sequence[str]) -> None:
 def print_forecasts(
     forecasts: Sequence[Forecast], results: Path, *, as_json: bool, totals: Totals | None = None
 ) -> int:
-    """Print forecasts; return exit status 2 if none of the runs could be started here. `totals`: of a sweep."""
+    """Print forecasts; return exit status 2 if none of the runs could be started here. `totals`: those of a sweep."""
     from evals.terminal import forecasts as forecast_text
     from evals.terminal.layout import width
     from evals.verdicts import reported

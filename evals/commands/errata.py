@@ -21,7 +21,10 @@ DEFECTS = {"gold": "a wrong gold answer", "question": "a defective question", "d
 """Kind of an erratum -> the defect of its items, in words."""
 COMMANDS = {
     "list": Entry("errata:list_", "List known errors in one suite or in all."),
-    "suggest": Entry("errata:suggest", "List items on which several models agree against the gold answer."),
+    "suggest": Entry(
+        "errata:suggest",
+        "List items to which several models give the same answer, other than the gold answer.",
+    ),
 }
 
 
@@ -72,7 +75,7 @@ def list_(suite: str | None, as_json: bool) -> None:
 def suggest(
     runs: tuple[str, ...], min_models: int | None, out: Path | None, results: Path, as_json: bool
 ) -> None:
-    """List items on which several models agree against the gold answer, for a person to review.
+    """List items to which several models give the same answer, other than the gold answer, for a person to review.
 
     The draft contains ids and answers only, and is not accepted as an errata file until each item's kind is decided.
     """
@@ -86,8 +89,8 @@ def suggest(
         common.print_json(suspects)
         return
     common.say(
-        f"{count_of(len(suspects.items), 'item')} of {suspects.suite} on which at least {suspects.least} of {len(suspects.models)} models "
-        "agree against the gold answer"
+        f"{count_of(len(suspects.items), 'item')} of {suspects.suite} to which at least {suspects.least} of {len(suspects.models)} models "
+        "give the same answer, other than the gold answer"
     )
     columns = [(name, "left") for name in ("id", "group", "gold", "their answer")] + [("models", "right")]
     rows = (

@@ -73,7 +73,7 @@ def noise(
 
 
 def _load_by_suite(names: list[str], results: Path) -> list[list[SuiteRun]]:
-    """Return the repeated runs of each suite; raises UsageError unless each name has all suites under equal conditions."""
+    """Return the repeated runs of each suite; raises UsageError unless the runs of each name cover all suites under the same conditions."""
     from evals.verdicts import suite_runs
     from evals.verdicts.suite_run import incomparability_reasons
 

@@ -369,7 +369,7 @@ def _show_samples(run: str, options: Mapping[str, Any]) -> None:
 def _sample_rows(
     run: Run, verdict: str | None, *, texts: bool = False, label: bool = False
 ) -> Iterable[dict[str, Any]]:
-    """Yield the rows of a run; `label`: with the fields that tell several runs apart."""
+    """Yield the rows of a run; `label`: add the fields that distinguish several runs."""
     from evals.terminal.samples import run_fields_of, sample_rows
 
     run_fields = run_fields_of(run.card) if label else {}

@@ -214,7 +214,7 @@ class Writer:
         for name in ("samples.jsonl", "card.json") if is_empty else ():
             (self.path / name).unlink(missing_ok=True)
         self._release()
-        # a folder is kept if it contains another run, which may have been begun after the release
+        # a folder is kept if it contains another run, which may have started after the release
         with suppress(OSError):
             for folder in (self.path, self.path.parent, self.path.parent.parent) if is_empty else ():
                 folder.rmdir()

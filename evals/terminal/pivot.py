@@ -40,7 +40,7 @@ class Pivot(NamedTuple):
 
 
 def pivot(cards: Iterable[Card], challenges: Challenges = MappingProxyType({})) -> Pivot:
-    """Return the pivot table; a cell is one of `pooled_rows`: the newest complete one of a model and column, or else the newest."""
+    """Return the pivot table; a cell is one of `pooled_rows`: the newest complete row of a model and column, or else the newest one."""
     cells: dict[tuple[str, ColumnKey], RunRow] = {}
     for row in sorted(pooled_rows(cards, challenges), key=lambda row: (row.card.complete, row.started)):
         if row.headline is not None and row.headline.value is not None:

@@ -165,7 +165,7 @@ def _hash_unless_label(answer: Target, *, gated: bool) -> Target:
 def read(path: Path) -> list[SuiteRun]:
     """Read a baseline file.
 
-    Raises StoreError if it is broken or has another format, and UnknownName or Untrusted if one of its suites does.
+    Raises StoreError if it is broken or has another format, and UnknownName or Untrusted if one of its suites is unknown or untrusted.
     """
     line_number = 0
     try:

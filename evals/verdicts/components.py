@@ -44,7 +44,7 @@ class Component(Struct, frozen=True, kw_only=True):
 
     variance: float
     source: str
-    """Runs that it was estimated from, `stated` (in a policy or report), or `assumed`."""
+    """Runs that the component was estimated from, `stated` (in a policy or report), or `assumed`."""
 
 
 class Components(Struct, frozen=True, kw_only=True):

@@ -50,7 +50,7 @@ class AdjustedScore(NamedTuple):
     unadjusted: Interval
     adjusted: Interval
     variance_ratio: float
-    """Variance of the adjusted / of the unadjusted estimate of the score on the whole set."""
+    """Variance of the adjusted estimate of the score on the whole set, divided by that of the unadjusted one."""
     estimand: Estimand
 
     @property

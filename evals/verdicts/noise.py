@@ -145,7 +145,7 @@ def read_all(results: Path) -> list[RepeatabilityReport]:
 def matching_reports(results: Path, suite_runs: Sequence[SuiteRun]) -> dict[SuiteKey, RepeatabilityReport]:
     """Return, by suite and protocol, the report whose data, repeats and model are also those of a run.
 
-    Of several reports, e.g. for different precisions, the one with the largest limit: a run does not state these conditions.
+    Of several reports, e.g. for different precisions, return the one with the largest limit: a run does not state these conditions.
     """
     by_limit = sorted(read_all(results), key=lambda report: report.limit)
     reports = {(r.suite, r.protocol, r.data_sha256, r.repeats, r.model): r for r in by_limit}

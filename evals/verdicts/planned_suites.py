@@ -43,9 +43,9 @@ class SuitePlan(Struct, frozen=True, kw_only=True, rename={"regression_mde": "fi
     passes_unchanged: float
     """Probability that this suite passes with an unchanged model."""
     passes_at_margin: float
-    """Probability that it passes although its loss equals the margin (false-pass rate): at most alpha."""
+    """Probability that the suite passes although its loss equals the margin (false-pass rate): at most alpha."""
     regression_at_twice: float
-    """Probability that it is called a regression if its loss is twice the margin."""
+    """Probability that the suite is called a regression if its loss is twice the margin."""
     tokens: dict[str, int]
     """Expected tokens by kind, taken from the baseline run, as are cost and time."""
     cost_usd: float | None

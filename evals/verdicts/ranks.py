@@ -81,7 +81,7 @@ def compact_letter_display(
 
 
 def _maximal_cliques(not_different: Mapping[str, set[str]], position: Mapping[str, int]) -> list[set[str]]:
-    """Return the maximal cliques (Bron and Kerbosch 1973, with pivoting); stops above `MAX_CLIQUES`."""
+    """Return the maximal cliques (Bron and Kerbosch 1973, with pivoting); stop above `MAX_CLIQUES`."""
     cliques: list[set[str]] = []
 
     def grow(clique: set[str], candidates: set[str], excluded: set[str]) -> None:

@@ -152,7 +152,7 @@ def _unique_runs(
 
 
 def with_common_ids(*sides: Sequence[SuiteRun]) -> list[list[SuiteRun]]:
-    """Return all sides, with hashed ids if one of them is a baseline file, which contains only hashes."""
+    """Return the runs of all sides, with hashed ids if one of them comes from a baseline file, which contains only hashes."""
     if any(run.original_ids is not None for side in sides for run in side):
         return [[baseline.hash_ids(run) for run in side] for side in sides]
     return [list(side) for side in sides]

@@ -78,7 +78,7 @@ def _consensus_against_gold(
     min_models: int,
     known_errata: Mapping[str, str],
 ) -> list[SuspectItem]:
-    """Return the items to which enough models give the same wrong answer; those with the most such models come first."""
+    """Return the items to which enough models give the same wrong answer; those with the most models come first."""
     items = []
     for sample_id, gold in run.gold().items():
         outcomes = {

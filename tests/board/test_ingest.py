@@ -150,7 +150,7 @@ def test_a_subset_other_than_that_of_its_seed_is_refused(board: Path, data: Path
     forge(entry, edit_card(lambda card: card["config"].update(seed=0)))
     result = ingest_last(board, gold=tmp_path / "gold")
     assert result.status == "refused"
-    assert any("not among those that the run selects" in reason for reason in result.reasons)
+    assert any("samples missing or not selected by the run" in reason for reason in result.reasons)
 
 
 # ---- tampering -------------------------------------------------------------------------------------------------
