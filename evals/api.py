@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from evals.verdicts.suite_run import SuiteRun
 
 T = TypeVar("T")
+COMMAND_OPTIONS = ("detach", "dry_run", "until_decided", "against", "policy")
+"""Options of `evals run` that `evaluate` does not have."""
 
 SuiteLike: TypeAlias = "str | Suite | Benchmark"
 ModelLike: TypeAlias = str | Model | Callable[..., str | Awaitable[str]]
@@ -233,8 +235,8 @@ def _session(
         options = {"fresh": True, **options}  # a function's name does not identify its replies
     names = [suite for suite in suite_list if isinstance(suite, str)]
     request = make_request({**options, "suites": names, "models": [named.spec for named in named_models]})
-    if request.detach:
-        raise UsageError("detach is only for `evals run`: a Python program cannot be submitted as a job")
+    if command_only := [name for name in COMMAND_OPTIONS if getattr(request, name)]:
+        raise UsageError(f"{command_only[0]} is only for the command `evals run`")
     for suite_object in suite_objects:
         load.register(suite_object)
     say: Callable[[str], None] = (lambda line: None) if quiet else notice

@@ -363,6 +363,8 @@ def test_a_suite_can_be_made_of_the_rows_of_a_file(here: Path) -> None:
         lambda: evals.evaluate([evals.Suite.of(ROWS), evals.Suite.of(ROWS[:1])], answers_a),
         lambda: evals.evaluate("mmlu-pro", [Constant("4"), Constant("5")], sample=True),
         lambda: evals.evaluate(evals.Suite.of(ROWS), answers_a, protocol="strict"),
+        lambda: evals.evaluate("mmlu-pro", answers_a, sample=True, dry_run=True),
+        lambda: evals.evaluate("mmlu-pro", answers_a, sample=True, until_decided=True),
     ],
     ids=[
         "no rows",
@@ -386,6 +388,8 @@ def test_a_suite_can_be_made_of_the_rows_of_a_file(here: Path) -> None:
         "two suites of one name",
         "two models of one name",
         "another protocol than the suite's",
+        "a dry run",
+        "early stopping",
     ],
 )
 def test_a_mistake_raises_an_evals_error_with_a_one_line_message(here: Path, call: Any) -> None:

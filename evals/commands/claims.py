@@ -370,7 +370,7 @@ def reproduce(claim: str, model: str, **options: Any) -> int:
     started, 130 if interrupted.
     """
     from evals import load
-    from evals.commands.run import report_outcomes
+    from evals.commands.run import dry_run_or_detach, report_outcomes
     from evals.run.request import make_request
     from evals.run.session import Session
     from evals.verdicts.reported import claims_by_id
@@ -385,7 +385,10 @@ def reproduce(claim: str, model: str, **options: Any) -> int:
         raise UsageError(f"{name} cannot be reproduced: there is no suite {published.suite}") from None
     conditions = {knob: value for knob, value in published.knobs.items() if knob in RUN_CONDITIONS}
     fixed = {"suites": [published.suite], "models": [model], "protocol": published.protocol}
-    outcomes = Session(make_request({**conditions, **given_options(options), **fixed}), say=common.note).run()
+    request = make_request({**conditions, **given_options(options), **fixed})
+    if (planned := dry_run_or_detach(request, as_json=False)) is not None:
+        return planned
+    outcomes = Session(request, say=common.note).run()
     status = report_outcomes(outcomes, as_json=False, results=results)
     if status in (2, 130):
         return status

@@ -46,10 +46,8 @@ def run(suites: tuple[str, ...], quiet: bool, as_json: bool, **options: Any) -> 
         settings, file_name = sweep
         return sweeps.run(settings, given_options(options), file_name, quiet=quiet, as_json=as_json)
     request = _make_request(suites, given_options(options))
-    if request.dry_run:
-        return _dry_run(request, as_json=as_json)
-    if request.detach and detached.submit(request, as_json=as_json):
-        return 0
+    if (status := dry_run_or_detach(request, as_json=as_json)) is not None:
+        return status
     early_stop = early_stopping.early_stopping_gate(request)
     outcomes = Session(request, say=note, quiet=quiet, early_stop=early_stop).run()
     unfinished = any(outcome.interrupted or outcome.fault for outcome in outcomes)
@@ -60,12 +58,14 @@ def run(suites: tuple[str, ...], quiet: bool, as_json: bool, **options: Any) -> 
     return report_outcomes(outcomes, as_json=as_json, results=request.results)
 
 
-def _dry_run(request: RunRequest, *, as_json: bool) -> int:
-    """Print what a request would do; return exit status 2 if none of it could run here."""
+def dry_run_or_detach(request: RunRequest, *, as_json: bool) -> int | None:
+    """With --dry-run, print what a request would do; with --detach, submit it as a job. Return the exit status, else None."""
     from evals.run.dry_run import forecast
     from evals.run.session import Session
 
-    return common.print_forecasts(forecast(Session(request, say=note)), request.results, as_json=as_json)
+    if request.dry_run:
+        return common.print_forecasts(forecast(Session(request, say=note)), request.results, as_json=as_json)
+    return 0 if request.detach and detached.submit(request, as_json=as_json) else None
 
 
 def report_outcomes(outcomes: Sequence[Outcome], *, as_json: bool, results: Path) -> int:

@@ -37,6 +37,7 @@ CHARACTERS_PER_TOKEN = 4.0
 """Approximate number of characters per token in English prose and formulas, for tokenizers of 2024 and later."""
 MAX_PROMPTS = 200
 """Maximum number of prompts built to estimate their length."""
+JUDGE_NOTE = "tokens, USD and time do not include the judge's calls"
 
 
 class Forecast(Struct, frozen=True, kw_only=True):
@@ -147,9 +148,6 @@ def _forecast_of_plan(
     seconds = calls * fmean(seconds for _, seconds in lengths.values()) if lengths else None
     output_tokens, bound, basis = _output_tokens(plan, calls, lengths if has_text else {})
     input_tokens = round(calls * _prompt_tokens(plan)) if has_text else None
-    cost = None
-    if budget.price and output_tokens is not None and input_tokens is not None:
-        cost = budget.price_factor * budget.price.cost({"input": input_tokens, "output": output_tokens})
     at_once = request.concurrency or INITIAL_LIMIT
     precision = expected_precision(plan)
     return Forecast(
@@ -166,7 +164,7 @@ def _forecast_of_plan(
         output_tokens=output_tokens,
         bound=bound,
         basis=basis,
-        cost_usd=cost,
+        cost_usd=_cost_usd(budget, input_tokens, output_tokens),
         hours=_expected_hours(seconds, at_once, calls, model),
         at_once=at_once,
         half_width=precision.half_width if precision else None,
@@ -174,12 +172,15 @@ def _forecast_of_plan(
         half_width_basis=precision.basis if precision else "",
         unit=plan.suite.headline.unit,
         in_turn=request.one_model_at_a_time or request.cluster is not None or is_local(model),
-        notes=(
-            *plan.notes,
-            *(["tokens, USD and time do not include the judge's calls"] if config.judge else []),
-        ),
+        notes=(*plan.notes, *([JUDGE_NOTE] if config.judge else [])),
         fault=fault,
     )
+
+
+def _cost_usd(budget: Budget, input_tokens: int | None, output_tokens: int | None) -> float | None:
+    if not budget.price or input_tokens is None or output_tokens is None:
+        return None
+    return budget.price_factor * budget.price.cost({"input": input_tokens, "output": output_tokens})
 
 
 def _output_tokens(

@@ -247,6 +247,14 @@ def test_claims_reproduce_measures_a_claim_under_its_conditions(results: Path) -
     assert "difference" in rival_outcome.out
 
 
+def test_a_dry_run_of_a_reproduction_calls_no_model(results: Path) -> None:
+    options = ("-m", "scripted:ANSWER: B", "--results", results, "--sample", "--dry-run")
+    outcome = evals("claims", "reproduce", "scripted/mmlu-pro", *options)
+    assert outcome.status == 0, outcome.err
+    assert "No model was called" in outcome.out
+    assert not list(results.glob("mmlu-pro@*"))
+
+
 def test_claims_cannot_be_reproduced_on_sample_items(results: Path) -> None:
     options = ("-m", "scripted:ANSWER: B", "--results", results, "--sample")
     outcome = evals("claims", "reproduce", "scripted/mmlu-pro", *options)
