@@ -90,8 +90,8 @@ The Chinese words are "common", "generic" and "trade".
 _EMPIRICAL = lazy_pattern(r"\bempirical\s+formula|实验式|最简式", re.IGNORECASE)
 """An empirical formula, which is not the answer of a reply that also states a molecular one."""
 _MOLECULAR = lazy_pattern(r"\bmolecular\s+formula|分子式", re.IGNORECASE)
-_HEADING = lazy_pattern(r"(?:\A|\n)[ \t]*#[#\s*_]*$")
-"""The marks before the first word of a heading."""
+_HEADING = lazy_pattern(r"(?:\A|\n)[ \t]*(?:#{1,6}[ \t]*)?(?:\d{1,2}[.)][ \t]*)?[*_]{0,3}$")
+"""The marks before the first word of a line of its own, a heading."""
 _EMPHASIS = lazy_pattern(
     r"\*\*([^*\n]{1,500})\*\*|(?<!`)`([^`\n]{1,500})`(?!`)|```[A-Za-z]{0,12}[ \t]*\n([^`]{1,500})```"
 )

@@ -76,6 +76,10 @@ _WITH_DATE_OR_SUBJECT = lazy_pattern(
     re.IGNORECASE,
 )
 """A short answer with a date after it or a subject or verb before it: "23 in 2010", "It's Japan", "recorded in Japan"."""
+_NAME_AND_VALUE = lazy_pattern(
+    r"(?P<name>[^\W\d][^\d,;:.()\n]{1,40}),\s[-+$€£]?\d[\d.,]{0,20}\s?(?:%|[A-Za-z]{0,12})"
+)
+"""As in "Brazil, 17%", which names what has the value."""
 _DIGIT = lazy_pattern(r"\d")
 _CALCULATION = lazy_pattern(
     r"\s*(?:[A-Za-z][A-Za-z ]{0,40}=(?=[^=≈\n]*[=≈]))?[\d\s.,+×÷*/()%$−-]*\d[\d\s.,+×÷*/()%$−-]*[=≈]\s*(?=\S)"
@@ -89,6 +93,8 @@ def _parse_free_text(content: str, form: Form) -> Any:
     versions = tuple(version for version in shortened_answers(content) if version)
     if not versions:
         return None
+    if named := _NAME_AND_VALUE.fullmatch(versions[-1]):
+        versions = (*versions, named["name"])
     comma = content.find(",")
     if _REFUSAL.match(versions[0]) or (comma > 0 and mood(content, 0, comma) == "negated"):
         return REJECTED

@@ -71,6 +71,10 @@ _CONCLUDING_WORD = lazy_pattern(
     re.IGNORECASE,
 )
 """As in "结论: 否" ("conclusion: no")."""
+_LEADS_TO_LETTER = lazy_pattern(
+    r"(?P<value>[^→⇒⟹➜\n]{1,80}?)[ \t]*(?:[→⇒⟹➜]|->|=>)[ \t]*(?P<letter>[*_]{0,3}(?:(?i:option|choice|answer)[ \t])?[*_]{0,3}[(\[（【]?[A-Z][)\]）】]?[*_]{0,3})[.\s]*"
+)
+"""As in "9.9 m/s → **(H)**": a value that leads to the letter of its option."""
 _STRUCTURE = lazy_pattern(r"\s*[A-Za-z\d@+\-\[\]]*\([^\s()]+\)[^\s()]\S*\s*")
 """A SMILES with a branch, whose "(C)" is not an option."""
 _SYMBOL = lazy_pattern(r"[\s*_]{0,9}\$(?P<letter>[a-z])\$[.\s*_]{0,9}")
@@ -108,6 +112,8 @@ class OptionParser:
             content = HTML_TAG.sub("", content)
         if form == "line" and (bullet := _BULLET.match(content)):
             content = content[bullet.end() :]
+        if form == "line" and (arrow := _LEADS_TO_LETTER.fullmatch(content)):
+            content = self._option_of_value(arrow["value"], arrow["letter"]) or content
         content = without_denial(content) or content
         if self._names_statements and (roman := _ROMAN_LIST.fullmatch(content)):
             return self._option_of_statements(roman[0])
@@ -123,6 +129,16 @@ class OptionParser:
         outcome = self._parse_stated_option(content, form)
         self.has_rejected = self.has_rejected or outcome is REJECTED
         return outcome
+
+    def _option_of_value(self, value: str, letter: str) -> str | None:
+        """Return the letter to which a value leads, unless the value is a condition, a letter or another option's text."""
+        letters, _, _ = parse_letters(letter, 0, len(letter), allow_unmarked=True, allow_run=False)
+        labels, _, _ = parse_letters(value, 0, len(value), allow_unmarked=True, allow_run=False)
+        named = self.options.letter_of_text(value) if self._option_texts else None
+        is_condition = statement_mood.mood(value, 0, len(value)) != "asserted"
+        if len(letters) != 1 or labels or is_condition or named not in (None, letters[0]):
+            return None
+        return letters[0]
 
     def read_option_text(self, text: str) -> Reading | None:
         """Read an option's text in a reply that states no answer."""

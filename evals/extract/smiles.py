@@ -179,13 +179,17 @@ def parse_molecule_set(text: str, side: Side = "") -> str | None:
     """
     if _STRINGS.fullmatch(text.strip()):
         text = text.strip()[1:-1]
-    text = reaction_side(strip_token(_without_markup(text)), side)
+    text = strip_token(_without_markup(text))
+    is_equation = side == "products" and _ARROW.search(text) is not None
+    text = reaction_side(text, side)
     if _DOUBT.search(text) or len(_OPTION_LABEL.findall(text)) > 1:
         return None
     has_by_product = side == "products" and BY_PRODUCT.search(text) is not None
     unlabelled = _COMPONENT_LABEL.sub(r"\1", _LIST_NUMBER.sub("\n", _REMARK.sub("", text)))
     pieces = [piece for part in _CONNECTIVE.split(_CJK.sub("\n", unlabelled)) if (piece := strip_token(part))]
     if pieces and not has_by_product and all(map(can_be_smiles, pieces)):
+        if is_equation:
+            pieces = [piece for piece in pieces if piece not in _SMALL_BY_PRODUCTS] or pieces
         return ".".join(pieces)
     lines = [line for line in text.splitlines() if line.strip() and not _TABLE_RULE.fullmatch(line)]
     lines = [line for line in lines if not _BRACKETED_LINE.fullmatch(line) or unmistakable_smiles(line)]
@@ -281,6 +285,10 @@ _CONDITION_LABEL = lazy_pattern(
     re.IGNORECASE,
 )
 """Labels of reaction conditions, which need not be molecules."""
+_SMALL_BY_PRODUCTS = frozenset(
+    ("O", "[H]O[H]", "[H][H]", "N#N", "N", "F", "Cl", "Br", "I", "O=C=O", "C(=O)=O", "O=S=O", "[C-]#[O+]")
+)
+"""Molecules that balance an equation, and are no answer beside a larger product of it."""
 BY_PRODUCT = lazy_pattern(
     r"by[-_ ]?products?|minor|side[ _-]?products?|\b(?:loss|elimination|release)\sof|\b(?:losing|eliminating|releasing|expelling)\b|副产物|次要",
     re.IGNORECASE,
