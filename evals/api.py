@@ -215,19 +215,7 @@ def _session(
 ) -> Session:
     suite_list = [suites] if isinstance(suites, str | Suite | Benchmark) else list(suites)
     models = list(model) if isinstance(model, list | tuple) else [model]
-    suite_objects: list[Suite] = []
-    for suite in suite_list:
-        if isinstance(suite, Benchmark):
-            protocol = options.get("protocol") or ""
-            suite_objects += [suite.suite(variant, protocol) for variant in suite.resolve(None)]
-        elif isinstance(suite, Suite):
-            if options.get("protocol") not in (None, suite.protocol):
-                raise UsageError(
-                    f"protocol: the suite {suite.id} is defined with the protocol {suite.protocol}"
-                )
-            suite_objects.append(suite)
-        elif not isinstance(suite, str):
-            raise UsageError(f"a suite is a name or a Suite (see Suite.of), not {type(suite).__name__}")
+    suite_objects = [made for suite in suite_list for made in _suites_of(suite, options)]
     named_models = [_named_model(entry) for entry in models]
     _check_distinct([(suite.id, suite) for suite in suite_objects if suite.in_memory], "suites")
     _check_distinct([(entry.name, entry) for entry in models if isinstance(entry, Model)], "models")
@@ -241,6 +229,21 @@ def _session(
         load.register(suite_object)
     say: Callable[[str], None] = (lambda line: None) if quiet else notice
     return Session(request, suites=suite_objects, models=named_models, say=say, quiet=quiet)
+
+
+def _suites_of(suite: SuiteLike, options: Mapping[str, Any]) -> list[Suite]:
+    """Return a suite object, or those of a benchmark's default variants; empty for a name, which the request contains."""
+    if isinstance(suite, str):
+        return []
+    if isinstance(suite, Benchmark):
+        protocol, shots = options.get("protocol") or "", options.get("shots")
+        return [suite.suite(variant, protocol, shots=shots) for variant in suite.resolve(None)]
+    if not isinstance(suite, Suite):
+        raise UsageError(f"a suite is a name or a Suite (see Suite.of), not {type(suite).__name__}")
+    for name in ("protocol", "shots"):
+        if options.get(name) not in (None, getattr(suite, name)):
+            raise UsageError(f"{name}: the suite {suite.id} is defined with {name} {getattr(suite, name)}")
+    return [suite]
 
 
 def _check_distinct(named: Sequence[tuple[str, object]], kind: str) -> None:

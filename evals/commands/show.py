@@ -13,7 +13,7 @@ import click
 
 from evals.commands import common, show_board
 from evals.errors import UnknownName, UsageError
-from evals.plain import did_you_mean, percent, similar_names
+from evals.plain import percent
 from evals.types import VERDICTS
 
 if TYPE_CHECKING:
@@ -137,6 +137,7 @@ def _show_runs(
     run: str | None, *, pivot: bool, by: str | None, results: Path, as_json: bool, as_csv: bool, separate: bool,
     sort: Sort, **filters: Any,
 ) -> None:  # fmt: skip
+    from evals.commands.show_filters import filter_cards, has_filter, no_match_message
     from evals.records import store
     from evals.run.overview import aggregates, overview
     from evals.terminal.trust_marks import challenges_of
@@ -146,11 +147,11 @@ def _show_runs(
     runs = store.find(results, run) if run is not None else store.runs(results)
     is_single_run = len({stored.path.name for stored in runs}) == 1  # hashing many runs is slow
     run_overview = overview(runs, hashes=run is not None and is_single_run)
-    if any(filters[name] for name in ("suite", "model", "protocol", "last", "since")):
+    if has_filter(filters):
         all_cards = run_overview.cards
-        run_overview.cards = _filter_cards(all_cards, filters)
+        run_overview.cards = filter_cards(all_cards, filters)
         if all_cards and not run_overview.cards and not (as_json or as_csv):
-            common.say(_no_match_message(all_cards, filters))
+            common.say(no_match_message(all_cards, filters))
             return
         run_overview.aggregates = aggregates(run_overview.cards)
     challenges = challenges_of(runs)
@@ -162,38 +163,6 @@ def _show_runs(
         run_overview, by_group=by == "group", as_json=as_json, sort=sort, separate=separate or run is not None,
         details=run is not None or by == "group", results=results, challenges=challenges,
     )  # fmt: skip
-
-
-def _filter_cards(cards: Sequence[Card], filters: Mapping[str, Any]) -> list[Card]:
-    from evals.terminal.select import Filter, parse_since
-
-    run_filter = Filter(
-        suite=filters["suite"],
-        model=filters["model"],
-        protocol=filters["protocol"],
-        since=parse_since(filters["since"]) if filters["since"] else 0.0,
-        last=filters["last"],
-    )
-    return run_filter.choose(cards)
-
-
-def _no_match_message(cards: Sequence[Card], filters: Mapping[str, Any]) -> str:
-    """Return a message for filters that no run matches, with suggestions if one filter alone matches none."""
-    from evals.terminal.select import Filter
-
-    values = {
-        "suite": {
-            name for card in cards for name in (card.config.suite, card.config.suite.partition(":")[0])
-        },
-        "model": {card.model for card in cards},
-        "protocol": {card.config.protocol for card in cards},
-    }
-    for name, choices in values.items():
-        if (value := filters[name]) and not Filter(**{name: value}).choose(cards):
-            matches = similar_names(value, choices)
-            hint = did_you_mean(matches) if matches else f"known: {', '.join(sorted(choices))}"
-            return f"No run matches --{name} {value}; {hint}"
-    return "No run matches; `evals show` without options lists all runs."
 
 
 def print_overview(
@@ -311,15 +280,16 @@ def _print_pivot(cards: Sequence[Card], challenges: Challenges, *, as_json: bool
 
 
 def _show_sample(run: str, sample: str | None, next_verdict: str | None, options: Mapping[str, Any]) -> None:
+    from evals.commands.show_filters import find_runs
     from evals.records import store
     from evals.terminal import sample as single_sample
     from evals.terminal.layout import width
     from evals.terminal.molecules import molecule_describer
     from evals.terminal.samples import sample_row
 
-    view = single_sample.find_sample(
-        store.find_one(options["results"], run), sample, repeat=options["repeat"], verdict=next_verdict
-    )
+    runs = find_runs(run, options)
+    stored = runs[0] if len(runs) == 1 else store.find_one(options["results"], run)
+    view = single_sample.find_sample(stored, sample, repeat=options["repeat"], verdict=next_verdict)
     if options["as_json"]:
         common.print_json(sample_row(view.sample, view.repeat, view.record, gated=view.card.gated))
         return
@@ -339,10 +309,10 @@ def _next_command(run: str, sample: str, next_verdict: str, results: Path) -> st
 
 
 def _show_samples(run: str, options: Mapping[str, Any]) -> None:
-    from evals.records import store
+    from evals.commands.show_filters import find_runs
     from evals.terminal.samples import FIELDS, GATED_FIELDS, RUN_FIELDS, run_fields_of
 
-    runs = store.find(options["results"], run)
+    runs = find_runs(run, options)
     verdict, texts, label = options["verdict"], options["texts"], len(runs) > 1
     if options["as_json"]:
         rows = [row for stored in runs for row in _sample_rows(stored, verdict, texts=texts, label=label)]

@@ -29,6 +29,8 @@ def _conflicts(request: RunRequest) -> Iterator[str]:
         yield "--header and --extra-body cannot be combined with --cluster"
     if request.sample_id and request.limit:
         yield "--sample-id and --limit cannot be combined"
+    if request.recommended and request.temperature is not None:
+        yield "--recommended and --temperature cannot be combined: the recommended sampling is used as a whole or not at all"
     if request.dry_run and request.until_decided:
         yield "--dry-run and --until-decided cannot be combined: `evals gate plan` estimates when a verdict can be expected"
     if request.sample and request.data:

@@ -218,6 +218,16 @@ def test_texts_are_printed_on_request(cards: list[Card]) -> None:
     assert "base-rate" in rows[0]["reasoning"]
 
 
+def test_filters_also_select_the_runs_whose_samples_are_shown(here: Path) -> None:
+    evals("run", "aime:2025", "gpqa", "--sample", "-m", "scripted:1", "--quiet", "--run", "both")
+    rows = evals("show", "both", "--samples", "--json", "--suite", "aime").json["samples"]
+    assert len(rows) == 12
+    sample_id = rows[0]["id"]
+    evals("show", "both", "--sample", sample_id).assert_usage_error()
+    assert evals("show", "both", "--sample", sample_id, "--suite", "aime:2025").status == 0
+    evals("show", "both", "--samples", "--suite", "mmlu").assert_usage_error()
+
+
 def test_samples_of_several_runs_are_told_apart(here: Path) -> None:
     for run in ("one", "two"):
         evals("run", "aime:2025", "gpqa", "--sample", "-m", f"scripted:{run}", "--quiet", "--run", run)
