@@ -19,6 +19,8 @@ _OTHER = rf"{_NOUN}?[*_(]{{0,3}}[A-Z][)*_]{{0,3}}"
 _LETTER = r"[*_(]{0,3}(?P<letter>[A-Z])[)*_]{0,3}"
 _START = r"(?:^|(?<=[.,;:!?\n]\s)|(?<=\n)|(?<=\b[Ss]o\s))"
 _END = r"[.!*_\s]*$"
+_THEREFORE = r"(?:(?:[Ss]o|[Tt]hus|[Hh]ence|[Tt]herefore),?\s)?"
+_BEST = "(?:best|only|correct|right|final|true|accurate|likely|probable|plausible|suitable|appropriate|reasonable|precise)"
 _CLOSING_SENTENCES = tuple(
     map(
         lazy_pattern,
@@ -34,6 +36,18 @@ _CLOSING_SENTENCES = tuple(
             rf"\b(?:listed|given|stated|described|found|named|mentioned|appears|offered|written)\s(?:under|in|as|by|at)\s(?:the\s)?{_NOUN}?{_LETTER}{_END}",
             rf"{_START}{_NOUN}?{_LETTER}\s(?:must|should|has\sto|is\sto)\sbe\s(?:selected|chosen|picked|marked){_END}",
             rf"\bonly\s(?:happens|occurs|holds|works|fits|is\spossible|is\strue|is\sseen|is\sfound)\s(?:in|for|with|by)\s{_NOUN}?{_LETTER}{_END}",
+            rf"{_START}(?:[Mm]ark|[Tt]ick|[Cc]ircle|[Ee]nter|[Ww]rite)\s{_NOUN}?{_LETTER}{_END}",
+            rf"(?:{_START}|,\s){_NOUN}?{_LETTER}\s(?:is|was)\s(?:therefore\s|thus\s)?(?:chosen|selected|picked){_END}",
+            rf"(?:{_START}|,\s){_NOUN}?{_LETTER}\sis\sthe\s(?:only\s)?one\s(?:with|whose|having)\s[^.,;\n]{{1,80}}{_END}",
+            rf"{_START}{_THEREFORE}(?:[Tt]he|[Mm]y|[Oo]ur)\s(?:(?:most\s)?{_BEST}\s){{1,2}}(?:\w+\s){{0,3}}?is\s{_NOUN}?{_LETTER}{_END}",
+            rf"{_START}{_THEREFORE}(?:[Tt]he|[Mm]y|[Oo]ur)\s(?:final\s)?(?:solution|result|response|verdict|conclusion|pick|winner|statement\sthat\s(?:is\s(?:true|correct|right)|holds))\sis\s{_NOUN}?{_LETTER}{_END}",
+            rf"{_START}{_THEREFORE}[Ww]hat\s(?:fits|remains|works|we\s(?:need|want)|is\s(?:asked\sfor|left|needed|required))\sis\s{_NOUN}?{_LETTER}{_END}",
+            rf"\b[Ii]\s(?:clearly\s|would\s|['’]d\s)?prefer\s{_NOUN}?{_LETTER}{_END}",
+            rf"{_START}{_LETTER}\sbeats\s{_OTHER}(?:\shere)?{_END}",
+            rf"{_START}{_LETTER}\sgets\smy\svote{_END}",
+            rf"\bconsistent\s(?:only\s)?with\s{_NOUN}?{_LETTER}{_END}",
+            rf"\b(?:rules?|ruled|ruling)\sout\s(?:everything|all|all\sothers|all\soptions)\s(?:but|except)\s(?:for\s)?{_NOUN}?{_LETTER}{_END}",
+            rf"{_START}{_THEREFORE}(?:[Ee]verything|[Aa]ll(?:\soptions)?)\s(?:but|except)\s(?:for\s)?{_NOUN}?{_LETTER}\s(?:can|must|is|are|has\sto)\s(?:be\s)?(?:ruled\sout|excluded|eliminated|rejected|discarded){_END}",
             rf"(?:{_START}|,\s)(?:[Tt]his|[Tt]hat|[Ii]t)\swould\sbe\s{_NOUN}?{_LETTER}{_END}",
             rf"(?:{_START}|\b[Ii](?:['’]m|\sam)\s)(?:[Cc]hoosing|[Ss]electing|[Pp]icking|[Ss]ettling\son)\s{_NOUN}?{_LETTER}{_END}",
             rf"{_START}{_NOUN}?{_LETTER}\s(?:matches|wins|looks\s(?:right|correct)|is\s(?:the\sone|true|what\s(?:we|you)\s(?:want|need|are\slooking\sfor))){_END}",

@@ -23,6 +23,7 @@ from evals.extract.letters_at_cue import (
 )
 from evals.extract.option_called_correct import letters_called_correct
 from evals.extract.option_conclusions import CONCLUSIONS, read_answer_verb, read_best, read_false_statement
+from evals.extract.option_corrections import CORRECTIONS
 from evals.extract.option_letters import CLAUSE_END, parse_letters
 from evals.extract.statements import Cue, CueReading, Cues, Statement, json_value_extent
 
@@ -255,38 +256,6 @@ def _read_only(text: str, begin: int, word: str) -> CueReading | None:
     return letters, Statement("cue", letters_begin, letters_end, mood), False
 
 
-_CORRECTION = lazy_pattern(
-    r"[\s,:;.!—–-]{1,6}(?:(?:no|wait|sorry|it['’]s|it\s+is|i\s+mean|the\s+answer\s+is|should\s+be|it\s+should\s+be)[\s,:;]{1,3}){0,3}",
-    re.IGNORECASE,
-)
-
-_EXPLAINED_LETTER = lazy_pattern(r"[*_(]{0,3}(?P<letter>[A-J])[)*_]{0,3}:\s+[a-z]")
-"""As in "no, C: entropy is extensive"."""
-
-
-def _read_correction(text: str, begin: int, word: str) -> CueReading | None:
-    """Read "Wait, no, C.", "Actually C."."""
-    if not is_word_start(text, begin) or not begin:
-        return None
-    link = _CORRECTION.match(text, begin + len(word), begin + len(word) + 40)
-    if link is None:
-        return None
-    letters, letters_begin, letters_end = parse_letters(
-        text, link.end(), link.end() + 60, allow_unmarked=False
-    )
-    if not letters and (explained := _EXPLAINED_LETTER.match(text, link.end())):
-        letters, letters_begin, letters_end = explained["letter"], *explained.span("letter")
-    if not letters:
-        return None
-    return (
-        letters,
-        Statement(
-            "correction", letters_begin, letters_end, statement_mood.mood(text, letters_begin, letters_end)
-        ),
-        True,
-    )
-
-
 # --- the only tick in a list ---------------------------------------------------------------------------------
 
 TICKS = ("✓", "✔", "✅", "☑", "[x]")
@@ -343,9 +312,7 @@ _CUES_ANYWHERE: dict[str, OptionCueReader] = {
     ),
     "go": after_link(r"\s+(?:with|for)\b", is_strong=True),
     "opt": after_link(r"\s+for\b", is_strong=True),
-    **dict.fromkeys(
-        ("wait", "actually", "correction", "rather", "sorry", "second thought", "hmm"), _read_correction
-    ),
+    **CORRECTIONS,
     **non_english.CUES,
     "</": read_closing_tag,
 }
@@ -369,10 +336,13 @@ _CUES_AT_ENDS: dict[str, OptionCueReader] = {
     **dict.fromkeys(("lean", "leaning"), after_link(r"(?:\s+(?:towards?|to)\b)?", is_strong=False)),
     **dict.fromkeys(
         ("say", "guess", "bet", "vote", "conclude"),
-        after_link(r"(?:\s+(?:is|would\s+be|that\s+it\s+is|for|on|it['’]s))?", is_strong=False),
+        after_link(r"(?:\s+(?:is|would\s+be|that\s+it\s+is|for|on|it['’]s|goes\s+to))?", is_strong=False),
     ),
     **dict.fromkeys(("stick", "settle", "going"), after_link(r"\s+(?:with|on|for)\b", is_strong=False)),
     "corresponds": after_link(r"\s+to\b", is_strong=False),
+    "boils": after_link(r"\s+down\s+to\b", is_strong=False),
+    "commit": after_link(r"\s+to\b", is_strong=False),
+    **dict.fromkeys(("decides", "decide"), after_link(r"\s+(?:for|on)\b", is_strong=False)),
     "arrive": after_link(r"\s+at\b", is_strong=False),
     "end": after_link(r"\s+up\s+with\b", is_strong=False),
     "in": _read_statement_in,

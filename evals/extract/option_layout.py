@@ -17,7 +17,7 @@ from evals.extract.visible import visible
 
 _SINGLE_LETTER_LINE = lazy_pattern(
     r"(?:[\s*_#]*(?:the\s+|my\s+)?(?:final(?:\s+(?:decision|selection|pick|verdict|response))?|response|solution|result|correct|conclusion|verdict|output|prediction|decision|selected|selection|key|a(?=:\s+[*_(]{0,3}[a-z][*_).]{0,3}$)|tl;?dr|bottom\s+line|elimination)\b)?"
-    rf"(?:</?(?:b|i|p|em|strong|u|span|div|h\d)>|[{MARKS}]|=>|->|[→⇒⟹➜➔∴]|{COMMANDS}|{FILLER_PATTERN}|(?:option|choice|letter|picture|figure|image|diagram|graph|panel|shape|pattern)\b|选项?)*+(?P<letter>[A-Za-z])(?P<close>[\s*_`~$\"'”’»>)\]}}）】」』.。:;,!]|\\[)\]}}]|</?(?:s|br|b|i|p|em|strong|u|span|div|h\d)>)*",
+    rf"(?:</?(?:b|i|p|em|strong|u|span|div|h\d)>|[{MARKS}|—–-]|=>|->|[→⇒⟹➜➔∴]|{COMMANDS}|{FILLER_PATTERN}|(?:option|choice|letter|picture|figure|image|diagram|graph|panel|shape|pattern)\b|选项?)*+(?P<letter>[A-Za-z])(?P<close>[\s*_`~$|\"'”’»>)\]}}）】」』.。:;,!]|\\[)\]}}]|</?(?:s|br|b|i|p|em|strong|u|span|div|h\d)>)*",
     re.IGNORECASE,
 )
 _CLOSING_PREDICATE = lazy_pattern(
@@ -44,7 +44,7 @@ _BRACKETED = lazy_pattern(r"\([A-Z]\)")
 _FOLLOWS_BRACKETED = lazy_pattern(r"\([A-Z]\),?\s(?:and|or)\s[^,.;:()\n]{0,40}$")
 """As in "the mitochondrion (A) and the nucleus "."""
 _LETTER_WITH_COMMENT = lazy_pattern(
-    r"[\s*_(\[\"'$]*([A-Z])[)\]*_\"'$]*,?\s*(?:(?:and\s+|but\s+)?\(?(?:not|rather\s+than|instead\s+of)\s+[*_(\[]*[A-Z]\b.{0,40}"
+    r"[\s*_(\[\"'$]*([A-Z])[)\]*_\"'$]*,?\s*(?:(?:and\s+|but\s+)?\(?(?:not|over|rather\s+than|instead\s+of)\s+[*_(\[]*[A-Z]\b.{0,40}"
     r"|\(?(?:(?:is\s+)?(?:my|the)\s+)?(?:final\s+answer|definitely|certainly|clearly|obviously|probably|undoubtedly|without\s+(?:a\s+)?doubt|hands\s+down|for\s+sure|most\s+likely|no\s+doubt|i\s+(?:think|believe|guess))\)?[.!*_\s]*)$",
     re.IGNORECASE,
 )
@@ -106,7 +106,7 @@ def _read_closing_label(text: str, parser: OptionParser) -> Reading | None:
     label = _LAST_LABEL.search(text, tail_begin)
     if (
         label
-        and not (label.lastgroup == "colon" and _DENIES.search(text, line_begin))
+        and not (label.lastgroup in ("colon", "dash") and _DENIES.search(text, line_begin))
         and len(_BRACKETED.findall(text, line_begin)) <= 1
         and statement_mood.mood(text, *label.span(str(label.lastgroup))) == "asserted"
     ):

@@ -43,7 +43,7 @@ _ANSWER_SENTENCE = lazy_pattern(r"\bHere(?:'s| is) my (?:response|answer):", re.
 """The sentences with which Granite begins its reasoning and its answer."""
 _SPECIAL_TOKEN = lazy_pattern(
     r"<[|｜](?!(?:begin|end)_of_box)[A-Za-z▁_\d .:/-]{1,40}[|｜]>|</?s>|<\|?end_of_(?:turn|text|sentence)\|?>|<(?:start|end)_of_turn>(?:model\b)?|<eos>|<bos>|<pad>"
-    r"|\[/?INST\]|▁|\x08oxed(?=\{)",
+    r"|\[/?INST\]|▁|(?<![^\s*_(])~~(?=\S)[^~\n]{1,300}(?<=\S)~~(?![^\s*_.,;:)])|\x08oxed(?=\{)",
     re.IGNORECASE,
 )
 _MAY_BE_REASONING = lazy_pattern(r"\s{0,200}(?:assistant)?(?:analysis|commentary|[Hh]ere)")
@@ -102,7 +102,7 @@ def visible(text: str) -> Visible:
 
 def _has_no_mark(text: str) -> bool:
     """Return whether a reply certainly has no marks of reasoning and no special tokens."""
-    if any(sign in text for sign in ("<", "[/", "[T", "[t", "[INST", "◁", "▁", "\x08")):
+    if any(sign in text for sign in ("<", "[/", "[T", "[t", "[INST", "◁", "▁", "\x08", "~~")):
         return False
     return _MAY_BE_REASONING.match(text) is None
 
