@@ -181,7 +181,7 @@ class _Verifier:
         samples.close()
 
     def _check_selection(self, samples: SampleStore) -> None:
-        """Check that the bundle has the samples of the data set that the card's configuration selects."""
+        """Check that the bundle contains exactly those samples of the data set that the card's configuration selects."""
         positions = selected_positions(samples, self.suite, self.card.config)
         if differing := {samples.ids[position] for position in positions} ^ self.samples.keys():
             self.differences.append(

@@ -31,7 +31,7 @@ COMMANDS = {
     "show": Entry("claims:show", "Show what is known about a published number, and what is not."),
     "check": Entry("claims:check", "Compare a run with the published numbers of its suite and model."),
     "import": Entry("claims_import:import_", "Import another project's corpus of published numbers."),
-    "reproduce": Entry("claims:reproduce", "Reproduce a published number, and compare."),
+    "reproduce": Entry("claims:reproduce", "Reproduce a published number and compare the scores."),
 }
 
 
@@ -364,7 +364,7 @@ def _find_claim(prefix: str, all_claims: dict[str, Claim]) -> tuple[str, Claim]:
 @request_options(without=["suites", "models", "protocol", "against", "policy", "until_decided"])
 @help_all
 def reproduce(claim: str, model: str, **options: Any) -> int:
-    """Reproduce a published number: run its suite and protocol under its known conditions, and compare.
+    """Reproduce a published number: run its suite and protocol under its known conditions, and compare the scores.
 
     Options are those of `evals run`. Exit status as for `evals claims check`; 2 if nothing could be
     started, 130 if interrupted.
@@ -386,8 +386,8 @@ def reproduce(claim: str, model: str, **options: Any) -> int:
     conditions = {knob: value for knob, value in published.knobs.items() if knob in RUN_CONDITIONS}
     fixed = {"suites": [published.suite], "models": [model], "protocol": published.protocol}
     request = make_request({**conditions, **given_options(options), **fixed})
-    if (planned := dry_run_or_detach(request, as_json=False)) is not None:
-        return planned
+    if (status := dry_run_or_detach(request, as_json=False)) is not None:
+        return status
     outcomes = Session(request, say=common.note).run()
     status = report_outcomes(outcomes, as_json=False, results=results)
     if status in (2, 130):

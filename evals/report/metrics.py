@@ -115,7 +115,7 @@ def accuracy(*, macro: bool = False) -> tuple[Metric, Metric]:
 
 
 def accuracy_guess(*, macro: bool = False) -> Metric:
-    """Return the metric of the expected accuracy under an upstream rule that guesses if it cannot parse a reply."""
+    """Return the metric for the expected accuracy under an upstream rule that guesses if it cannot parse a reply."""
     return Metric(name="accuracy_guess", of=mean_with_guesses, pool="macro" if macro else "micro")
 
 

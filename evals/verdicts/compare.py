@@ -180,7 +180,7 @@ def compare(
     reasons = [] if by_suite else ["the runs have no suite in common"]
     for first, *others in by_suite.values():
         reasons += dict.fromkeys(line for other in others for line in incomparability_reasons(first, other))
-    noise = {suite: limits[same[0].key] for suite, same in by_suite.items() if same[0].key in limits}
+    noise = {suite: limits[first.key] for suite, (first, *_) in by_suite.items() if first.key in limits}
     if reasons and not force:
         return Comparison(pairs=(), comparable=False, why_not=tuple(reasons), noise=noise)
     notes, compared, flips_by_suite = list[str](), list[RowWithEvidence](), dict[str, list[Flip]]()

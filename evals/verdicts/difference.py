@@ -52,7 +52,7 @@ class Evidence(Protocol):
 
 
 class DiscordantCounts(NamedTuple):
-    """Discordant pairs among `n` binary outcomes: `gains` are higher in B, `losses` in A (or effective counts).
+    """Counts (or effective counts) of the discordant pairs among `n` binary outcomes: `gains` are higher in B, `losses` in A.
 
     Interval and one-sided tests use Tango's score method (Statistics in Medicine 17, 1998, 891-908). It was designed for
     non-inferiority of paired proportions; its interval respects the bounds and has a positive width even without
@@ -267,7 +267,7 @@ def statistic_evidence(
     The clusters have the indices 0 to `cluster_count` - 1; a resample may contain an index several times.
     With fewer than 1,000 resamples (large runs), the tails are computed from the bootstrap's standard error. If a
     bounded statistic (with a `width`) is 0 in all resamples, each cluster counts as a concordant pair. Raises ValueError
-    if the statistic is undefined on the data; resamples on which it is undefined are left out (no interval if more than a fifth).
+    if the statistic is undefined on the data; resamples on which it is undefined are left out (if more than a fifth are, there is no interval).
     """
     import numpy as np
 
