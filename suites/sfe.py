@@ -25,6 +25,7 @@ from evals.data import Data, Row, Split
 from evals.data.media import image
 from evals.errors import DataError
 from evals.extract import stated_answer
+from evals.extract.units.notation import strip_around
 from evals.extract.upstream.last_letter import letter
 from evals.plain import count_of
 from evals.prompts import append_to_question, images_first, options
@@ -145,12 +146,12 @@ class Compared(Struct, frozen=True):
 
 
 def _normalise(text: str) -> str:
-    return " ".join(text.casefold().strip(" .*`\"'$").split())
+    return " ".join(strip_around(text.casefold(), " .*`\"'$").split())
 
 
 def _parse_number(text: str) -> float | None:
     try:
-        return float(text.replace(",", "").strip(" .$"))
+        return float(strip_around(text.replace(",", ""), " .$"))
     except ValueError:
         return None
 
@@ -165,7 +166,7 @@ class Rule(Struct, frozen=True):
         answer = None if reply.stop == "filter" else stated_answer(reply.text[-10_000:])
         if not answer or sample.meta.get("question_type") != "exact_match":
             return no_answer(reply, "not covered by the rule")
-        right = answer.casefold().strip(" .") == str(sample.target).casefold().strip(" .")
+        right = strip_around(answer.casefold(), " .") == strip_around(str(sample.target).casefold(), " .")
         return binary_score(right=right, answer=answer[:200])
 
 

@@ -12,6 +12,7 @@ import re
 
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.tags import boxes
+from evals.extract.units.notation import strip_around
 
 MAX_CHARS = 2_000
 """Maximum length of the content of a box in characters; the rest is dropped."""
@@ -65,7 +66,7 @@ def split_answers(text: str, count: int) -> list[str]:
         (with_semicolons, _SEPARATORS_OR_COMMAS),
     ):
         pieces = map(without_layout, _split_outside_brackets(candidate, separators))
-        answers = [answer for piece in pieces if (answer := piece.strip(" .,;$"))]
+        answers = [answer for piece in pieces if (answer := strip_around(piece, " .,;$"))]
         if len(answers) == count:
             return answers
     return [text]

@@ -29,6 +29,7 @@ from evals.extract.reading import REJECTED, Reading, before_next_question, break
 from evals.extract.statement_mood import mood
 from evals.extract.statements import Cue, CueReading, Cues, Form, Statement
 from evals.extract.units import Quantity, convertible, normalise_notation, quantities, stated_number
+from evals.extract.units.notation import strip_around
 from evals.extract.units.statement import is_wide_range, without_remarks
 from evals.extract.visible import visible
 
@@ -358,7 +359,7 @@ def _read_last_line(text: str, unit: str) -> Reading | None:
     if quantity is None:
         return None
     whole = normalise_notation(result or line)
-    whole = (whole if _DOUBT.search(whole) else without_remarks(whole)).strip("*`.$ ")
+    whole = strip_around(whole if _DOUBT.search(whole) else without_remarks(whole), "*`.$ ")
     is_whole_line = whole == quantity.text.rstrip(".")
     if _BOUND_BEFORE.search(line, 0, max(0, line.find(quantity.text))):
         return None

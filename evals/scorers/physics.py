@@ -17,6 +17,7 @@ from typing import Literal, TypeAlias
 
 from evals.extract.parts import MAX_CHARS, equation_sides, without_layout
 from evals.extract.units import Quantity, close, convert, normalise_notation, quantities, same_dimension
+from evals.extract.units.notation import strip_around
 from evals.scorers.math import equivalent
 
 Comparison: TypeAlias = Literal["same", "different", "open"]
@@ -55,7 +56,7 @@ def spelled(gold: str, stated: str) -> Comparison:
 def _without_layout(text: str) -> str:
     text = _FONT_GROUP.sub(r"\1", without_layout(text[:MAX_CHARS]).replace("$", ""))
     text = re.sub(r"\s", "", _FONT.sub("", text))
-    return _SINGLE_CHARACTER_GROUP.sub(r"\1", text).strip(".()")
+    return strip_around(_SINGLE_CHARACTER_GROUP.sub(r"\1", text), ".()")
 
 
 def published(gold: str, stated: str) -> Comparison:
@@ -152,9 +153,8 @@ def _compare_numbers(gold: str, stated: str) -> Comparison:
 
 def parse_quantity(text: str) -> Quantity | None:
     """Return the number in an answer that consists of one number with or without a unit; None for any other answer."""
-    normalised = normalise_notation(re.sub(r"[{}]", "", re.sub(r"\\mu\s+", "µ", _FONT.sub(" ", text)))).strip(
-        " ."
-    )
+    normalised = normalise_notation(re.sub(r"[{}]", "", re.sub(r"\\mu\s+", "µ", _FONT.sub(" ", text))))
+    normalised = strip_around(normalised, " .")
     normalised = re.sub(r"\s+(?=[\^/])", "", normalised)
     numbers = quantities(normalised)
     is_whole_text = len(numbers) == 1 and numbers[0].text.replace(" ", "") == normalised.replace(" ", "")

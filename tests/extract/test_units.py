@@ -20,6 +20,7 @@ from evals.extract.units import (
     quantities,
     read_quantity,
     same_dimension,
+    stated_number,
 )
 from tests.support.cpu_time import assert_cpu_time
 from tests.support.paths import TESTS
@@ -43,6 +44,34 @@ def test_quantities_are_read_as_in_the_table(case: dict[str, Any]) -> None:
         case.get("low"),
         case.get("high"),
     )
+
+
+@table(
+    "text, unit",
+    [
+        (r"5\,\text{cm}^{-1}", "cm**-1"),
+        (r"5\,\text{kJ mol}^{-1}", "kJ*mol**-1"),
+        (r"5\,\mathrm{m/s}^2", "m*s**-2"),
+        (r"5\,\frac{\mathrm{m}}{\mathrm{s}^{2}}", "m*s**-2"),
+        (r"5~{\rm cm}^3", "cm**3"),
+        (r"5\,\mathrm{~cm}^{3}", "cm**3"),
+        (r"5\,\mu\mathrm{m}", "µm"),
+        (r"5\pm0.1\,\mathrm{cm}", "cm"),
+        (r"0.05\cdot10^{2} cm", "cm"),
+        ("(5 ± 1) cm", "cm"),
+        ("(4–6) cm", "cm"),
+        ("5 [cm]", "cm"),
+        ("5 (%)", "percent"),
+        ("5. kcal/mol", "kcal*mol**-1"),
+        ("5. At 300 K it is more", ""),
+        ("5 (A)", ""),
+        ("5 [1]", ""),
+    ],
+)
+def test_units_apart_from_their_number_are_read(text: str, unit: str) -> None:
+    quantity = stated_number(text)
+    assert quantity is not None
+    assert (quantity.value, quantity.unit) == (5.0, unit)
 
 
 @pytest.mark.parametrize("text", ["about 5", "~5", "≈ 5", "<5", "3-5", "at least 5", "ca. 5"])

@@ -73,6 +73,7 @@ def test_boxes_are_read_at_any_depth(text: str, innermost: list[str], outermost:
         ("(1, 2), f(x, y)", 2, ["(1, 2)", "f(x, y)"]),
         ("x = 1, y = 2", 3, ["x = 1, y = 2"]),
         (r"5 \, \text{min}", 2, [r"5 \, \text{min}"]),
+        (".5, .3.", 2, [".5", ".3"]),
     ],
 )
 def test_several_answers_in_one_box_are_split(text: str, count: int, pieces: list[str]) -> None:

@@ -63,3 +63,9 @@ def test_the_rule_with_which_the_judge_is_compared_scores_exact_matches_only(
 ) -> None:
     sample = Sample(id="x", target=gold, meta={"question_type": kind})
     assert sfe.Rule()(sample, Prompt(), Reply(text=text)).verdict == verdict
+
+
+def test_the_point_of_a_decimal_fraction_counts() -> None:
+    sample = Sample(id="x", target="5", meta={"question_type": "exact_match"})
+    assert sfe.Compared()(sample, Prompt(), Reply(text="Answer: .5")).verdict == "wrong"
+    assert sfe.Rule()(sample, Prompt(), Reply(text="Answer: .5")).verdict == "wrong"

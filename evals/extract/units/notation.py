@@ -33,16 +33,20 @@ _MARKUP_RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r"\\(?:SI|qty|SIrange)\s*\{([^{}]{0,99})\}\s*\{([^{}]{0,99})\}", r"\1 \2"),
-        (r"\\[dtc]?frac\s*+\{([^{}]*+)\}\s*+\{([^{}]*+)\}", _inline_fraction),
         (r"\\(?:text|mathrm|mathbf|textbf|mathit|textrm|mathsf|operatorname|num|unit|si|boxed|bm|rm|ce)\b\*?", ""),
+        (r"\^\s*\{\s*([-+]?\s?\d{1,4})\s*\}", r"^\1"),
+        (r"~?\{\s?~?\s?([A-Za-zµ°Å][A-Za-zµ°Å/·\d^ -]{0,30}+)\}(?=\s*[\^}])", r" \1"),
+        (r"\\[dtc]?frac\s*+\{([^{}]*+)\}\s*+\{([^{}]*+)\}", _inline_fraction),
         (r"\\(?:left|right|displaystyle|bigl?|bigr)\b", ""),
         (r"\^\s*+(?:\{\s*+)?\\circ\s*\}?|\\(?:degree|textdegree|degC)\b", "°"),
-        (r"\\times\b", "×"), (r"\\cdot\b", "·"), (r"\\pm\b|\+/-|\+-", "±"), (r"\\approx\b|\\simeq\b", "≈"),
-        (r"\\sim\b", "~"), (r"\\(?:leq?|leqslant)\b", "≤"), (r"\\(?:geq?|geqslant)\b", "≥"), (r"\\mu\b", "µ"),
+        (r"\\times(?![A-Za-z])", "×"), (r"\\cdot(?![A-Za-z])", "·"), (r"\\pm(?![A-Za-z])|\+/-|\+-", "±"),
+        (r"\\(?:approx|simeq)(?![A-Za-z])", "≈"), (r"\\sim(?![A-Za-z])", "~"),
+        (r"\\(?:leq?|leqslant)\b", "≤"), (r"\\(?:geq?|geqslant)\b", "≥"),
+        (r"\\mu(?![A-Za-z])[ {]{0,3}(?=[A-Za-z])|\\mu(?![A-Za-z])", "µ"),
         (r"\\Omega\b", "Ω"), (r"\\AA\b|\\r\s*\{A\}|\\mathring\s*\{A\}", "Å"), (r"\\per\b\s*\\?", "/"),
-        (r"\{,\}", ","), (r"(?<=\d)\\[,;:! ](?=\d{3}(?!\d))", ","), (r"\\[,;:! ]|(?<=\d)~(?=[A-Za-z\\])", " "),
+        (r"\{,\}", ","), (r"(?<=\d)\\[,;:! ](?=\d{3}(?!\d))", ","), (r"\\[,;:! ]|(?<=[\d.{ ])~(?=[A-Za-z\\{])", " "),
         (r"\\%", "%"), (r"\\[()\[\]]|\$", " "), (r"(?<![\w)\]*^])\*\*(?=[^\s*])([^*\n]{1,300})\*\*(?!\d)", r" \1 "), (r"(?<=[\w)\]])\*\*(?=\s*[-+({]?\d)", "^"), (r"\*{2,}|__", " "), (r"\\(?=[a-z])", ""),
-        (r"\^\s*\{\s*([-+]?\s?\d{1,4})\s*\}", r"^\1"), (r"\^\s*\(\s*([-+]?\d{1,4})\s*\)", r"^\1"), (r"[{}]", " "),
+        (r"\^\s*\(\s*([-+]?\d{1,4})\s*\)", r"^\1"), (r"[{}]", " "),
     )
 )  # fmt: skip
 _MIXED_FRACTION = re.compile(r"(?<![\d.,/])(\d{1,4}) (\d{1,2})/(\d{1,2})(?![\d/])")
@@ -53,6 +57,18 @@ def _mixed_fraction_value(match: re.Match[str]) -> str:
     """Return the value of "1 1/2" as text: 1.5."""
     whole, numerator, denominator = (int(part) for part in match.groups())
     return str(whole + numerator / denominator) if numerator < denominator else match.group()
+
+
+def strip_around(text: str, characters: str) -> str:
+    """Strip characters around a text; the point of a decimal fraction is kept.
+
+    >>> strip_around("(.5).", "()."), strip_around(". 5.", ". ")
+    ('.5', '5')
+    """
+    begin = len(text) - len(text.lstrip(characters))
+    if text[:begin].endswith(".") and text[begin : begin + 1].isdigit():
+        begin -= 1
+    return text[begin:].rstrip(characters)
 
 
 def normalise_notation(text: str) -> str:

@@ -21,7 +21,7 @@ from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.number_words import spelled_number
 from evals.extract.units.names import convert, convertible
 from evals.extract.units.notation import normalise_notation
-from evals.extract.units.text import Quantity, quantities
+from evals.extract.units.text import Quantity, quantities, with_adjacent_units
 
 MAX_CHARS = 2_000
 """Maximum length of a statement in characters."""
@@ -89,7 +89,7 @@ def stated_number(text: str, unit: str = "") -> Quantity | None:
 
 
 def _select_number(text: str, unit: str) -> Quantity | None:
-    normalised = normalise_notation(text[:MAX_CHARS]).strip()
+    normalised = with_adjacent_units(normalise_notation(text[:MAX_CHARS])).strip()
     if (spelled := _special_number(normalised)) is not None:
         return spelled
     statement = without_remarks(_HYPOTHESIS.sub("", normalised))

@@ -121,6 +121,37 @@ def quantities(text: str) -> list[Quantity]:
     return [quantity for quantity, _, _ in numbers]
 
 
+_BRACKETED_NUMBER = re.compile(
+    r"(?<![\w)\]%])(?<!\d )\(\s?([-+]?[\d.]{1,20}(?:\s?(?:±|-|to)\s?[\d.]{1,20})?)\s?\)(?=\s?[A-Za-zµ°%ÅΩ])"
+)
+_BRACKETED_UNIT = re.compile(
+    r"(?<=\d)\s?(?:\[\s?([^\[\]\d][^\[\]]{0,30})\]|\(\s?([%KÅ]|[^()\d][^()]{1,30})\))"
+)
+_NUMBER_WITH_POINT = re.compile(r"(?<=\d)\.(?=\s?[A-Za-zµ°%ÅΩ])")
+
+
+def with_adjacent_units(text: str) -> str:
+    """Remove what separates a number from its unit: brackets around either, and a point after the digits at the end.
+
+    >>> with_adjacent_units("(0.5 ± 0.1) nm"), with_adjacent_units("5 [cm]"), with_adjacent_units("250. kJ")
+    ('0.5 ± 0.1 nm', '5 cm', '250 kJ')
+    """
+    text = _BRACKETED_NUMBER.sub(lambda match: match[1] if unit_at(text, match.end())[0] else match[0], text)
+
+    def unit_without_brackets(match: re.Match[str]) -> str:
+        unit = f" {(match[1] or match[2]).strip()}"
+        return unit if unit_at(unit, 0) == (unit_at(unit, 0)[0], len(unit)) else match[0]
+
+    text = _BRACKETED_UNIT.sub(unit_without_brackets, text)
+    return _NUMBER_WITH_POINT.sub(lambda match: "" if _ends_with_unit(text, match.end()) else ".", text)
+
+
+def _ends_with_unit(text: str, start: int) -> bool:
+    """Return whether the text from a position on is a unit."""
+    unit, end = unit_at(text, start)
+    return bool(unit) and not text[end:].strip(" .*)")
+
+
 def _joined_quantity(
     text: str, first: Quantity, first_begin: int, first_end: int, second: Quantity, second_begin: int
 ) -> Quantity | None:

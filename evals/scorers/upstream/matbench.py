@@ -1,8 +1,9 @@
 """The frozen rules by which Matbench's protocol `official` reads numbers and labels from replies.
 
 Matbench's own code (materialsproject/matbench @ 936176db) grades arrays, so the parsing of replies is our own. It has
-not changed since the first recorded runs; `strict` has had a newer rule since version 2. In the stated answer, the last number
-with a compatible unit counts; bold numbers are ignored; and units per atom, cell or formula unit are treated as equal.
+not changed since the first recorded runs, except that more numbers and units in LaTeX are understood; `strict` has had a
+newer rule since version 2. In the stated answer, the last number with a compatible unit counts; bold numbers are ignored;
+and units per atom, cell or formula unit are treated as equal.
 """
 
 from __future__ import annotations
