@@ -39,10 +39,10 @@ class Source(Struct, frozen=True, kw_only=True):
     """Possible locations of the test split of a data set."""
 
     name: str
-    """Name of its file of rows, and of a folder that is searched."""
+    """Name of the data set's file of rows, and of a folder that is searched."""
     classes: int
     folders: tuple[str, ...] = ()
-    """Other names of its folder."""
+    """Other names of the folder."""
     images: str = ""
     """Subfolder to which the paths in test.json are relative."""
     hub: str = ""

@@ -26,8 +26,8 @@ _BOX = re.compile(r"\\boxed\{(?:\\text\{)?([^{}]{1,20})\}{1,2}")
 def _verdict_field(text: str, case: str, field: str) -> Any:
     """Return a field of a judge's reply, which must be a single JSON object with `field` and `case`; None for any other text.
 
-    `case` is a hash of the judged texts, which the candidate cannot contain and the judge must repeat; a judge that only
-    copies the candidate therefore gives no valid reply.
+    `case` is a hash of the judged texts, which the candidate's reply cannot contain and the judge must repeat; a judge that
+    only copies from that reply therefore gives no valid verdict.
     """
     text = text.strip()
     if len(text) > MAX_CHARS:

@@ -118,7 +118,7 @@ def _is_emphasised_answer(text: str, span: re.Match[str]) -> bool:
 
 
 def _find_predicate(text: str, sentence_begin: int, end: int | None = None) -> Statement | None:
-    """Return the count or else the predicate that a sentence asserts, without a reason ("because ..."); None without either."""
+    """Return the count or else the predicate that a sentence asserts, without a reason ("because ..."); None if it asserts neither."""
     end = len(text.rstrip() if end is None else text[:end].rstrip())
     reason = _REASON_OR_CONTRAST.search(text, sentence_begin, end)
     if reason and not text[sentence_begin : reason.start()].isspace() and reason.start() > sentence_begin:

@@ -127,7 +127,7 @@ def _named_number_pattern(names: str) -> re.Pattern[str]:
 
 
 def _read_named_number(text: str, unit: str, names: str) -> Reading | None:
-    """Read the value that a reply gives to a property by name; None if it gives several."""
+    """Read the value of the property that `names` matches; None if the reply gives it several values."""
     readings = []
     for value in _named_number_pattern(names).finditer(text, max(0, len(text) - _MAX_TAIL_CHARS)):
         numbers = quantities(text[value.start("number") : value.end() + 24])
@@ -302,7 +302,7 @@ _CLOSING_VALUE = lazy_pattern(
 
 
 def _closing_value(line: str) -> re.Match[str] | None:
-    """Match the value at the end of a sentence, unless it states another one before it."""
+    """Match the value at the end of a sentence, unless the sentence states another value before it."""
     closing = _CLOSING_VALUE.search(line, max(0, len(line) - 60))
     return None if closing and _VALUE_BEFORE.search(line, 0, closing.start()) else closing
 
@@ -327,7 +327,7 @@ _COMPARISON = lazy_pattern(
     r"\b(?:compar\w+|reference|typical\w*|other|similar|calculat\w*|comput\w*|PBE|DFT|HSE\d*|GW|would|could|might|unlike|while|not)\b",
     re.IGNORECASE,
 )
-"""Words in a sentence whose value is a comparison or a calculation rather than the answer."""
+"""Words in a sentence that states a value for comparison, or a calculated one, rather than the answer."""
 
 
 def _closing_sentence_start(text: str, begin: int, end: int, unit: str) -> int:

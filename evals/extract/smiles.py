@@ -217,7 +217,7 @@ def _bracket_contents(text: str) -> str | None:
 
 
 def parse_component(line: str, side: Side = "") -> str | None:
-    """Read the molecule on one line of a list or table; empty for the other side of the reaction, None without a molecule."""
+    """Read the molecule on one line of a list or table; empty if it is on the other side of the reaction, None if there is none."""
     if len(line) > _MAX_LINE_CHARS:
         return None
     if label := _LINE_LABEL.match(line):

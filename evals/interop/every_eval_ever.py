@@ -90,7 +90,7 @@ def _evaluation_id(card: Card) -> str:
 
 
 def _timestamp_field(card: Card) -> dict[str, str]:
-    """Return the field with the time of the evaluation; none for an imported run, whose time is unknown."""
+    """Return the field with the time of the evaluation; empty for an imported run, whose time is unknown."""
     return {} if card.origin != "run" else {"evaluation_timestamp": f"{card.started:.0f}"}
 
 
@@ -221,7 +221,7 @@ def _write_instances(run: Run, card: Card, path: Path) -> tuple[str, int]:
 
 
 def _sample_hash(row: Row, reference: list[str]) -> str | None:
-    """Hash the prompt and the gold answer as the converters of every-eval-ever do; None without the prompt."""
+    """Hash the prompt and the gold answer as the converters of every-eval-ever do; None if the prompt is not known."""
     if not row.prompt:
         return None
     content = {"raw": row.prompt, "reference": reference}

@@ -291,7 +291,7 @@ def _reused_verdict(
     earlier: Score | Failure | None,
     filled: tuple[str, str] | None,
 ) -> tuple[str | float, Judgement] | None:
-    """Return the earlier verdict on the same prompt by the same judge, or by any judge if `judge` is None; None without a verdict.
+    """Return the earlier verdict on the same prompt by the same judge, or by any judge if `judge` is None; None if there is none.
 
     `filled` is the prompt with its case id; None matches any prompt.
     """

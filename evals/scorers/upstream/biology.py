@@ -47,7 +47,7 @@ _LABEL_SYNONYMS = {"positive": "yes", "negative": "no"}
 
 
 def last_box(text: str) -> str | None:
-    """Return the content of the last box, cleaned as by upstream; None if there is no box or its content is empty."""
+    """Return the content of the last box, cleaned as upstream does it; None if there is no box or its content is empty."""
     contents = _BOX.findall(text)
     if not contents:
         return None

@@ -52,7 +52,7 @@ def parse_list_literal(text: str) -> list[str] | None:
 
 
 def split_gold(gold: str) -> list[str]:
-    """Return the items of a gold answer, split as by upstream; an answer that is not a list is its only item."""
+    """Return the items of a gold answer, split as upstream does it; an answer that is not a list is its only item."""
     text = gold.strip()
     quoted = None
     if text.startswith("[") and text.endswith("]") and "\n" not in text:
@@ -104,7 +104,7 @@ def year_flags(sample: Sample) -> list[bool]:
 
 
 def _flags_per_item(years: Sequence[bool], items: Sequence[str]) -> list[bool]:
-    """Return at least one flag per gold item; too few flags are repeated, as by upstream."""
+    """Return at least one flag per gold item; if there are too few, they are repeated as upstream does it."""
     return list(years) * (1 if len(years) >= len(items) else len(items))
 
 

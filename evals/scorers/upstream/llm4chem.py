@@ -127,7 +127,7 @@ _MoleculeAndInchis = tuple[Any, frozenset[str]]
 
 
 def _fragments(smiles: str) -> _MoleculeAndInchis | None:
-    """Return a molecule, cleaned as by upstream, and the InChIs of its fragments; None if it is invalid."""
+    """Return a molecule, cleaned as upstream does it, and the InChIs of its fragments; None if it is invalid."""
     rd = rdkit()
     fragments = []
     for fragment_smiles in smiles.split("."):

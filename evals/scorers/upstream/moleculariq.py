@@ -108,7 +108,7 @@ def counts_match(stated: Any, gold_values: Mapping[str, Any]) -> bool:
 
 
 def _named_values(stated: Any) -> dict[str, Any] | None:
-    """Return the values by key of an object, JSON text or `key: value` pairs; None without keys or if a key is repeated."""
+    """Return the values by key of an object, JSON text or `key: value` pairs; None if there are no keys or one is repeated."""
     if isinstance(stated, dict):
         pairs = list(stated.items())
     else:
