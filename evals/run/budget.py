@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping
 from evals.profiles import Price
 from evals.types import Failure, Reply, Score, Usage
 
+MAX_UNMETERED = 8
+"""Number of replies without token counts after which a limit cannot be applied, if no reply has any."""
+
 
 class Spending:
     """Limits on the cost and tokens of a command, and what all its models have spent so far."""
@@ -24,12 +27,15 @@ class Spending:
         """
         self.cost_usd, self.tokens = cost_usd, tokens
         self.spent_usd, self.spent_tokens = 0.0, 0
+        self._unmetered = 0
+        """Number of replies without token counts."""
         self._on_exhausted = on_exhausted
 
-    def add(self, *, usd: float, tokens: int) -> None:
-        """Add the cost and tokens of one call."""
+    def add(self, *, usd: float, tokens: int | None) -> None:
+        """Add the cost and tokens of one call; None: the server reported no tokens."""
         self.spent_usd += usd
-        self.spent_tokens += tokens
+        self.spent_tokens += tokens or 0
+        self._unmetered += tokens is None
         if self._on_exhausted is not None and (limit := self.reached_limit):
             self._on_exhausted(limit)
 
@@ -40,6 +46,9 @@ class Spending:
             return f"--max-total-tokens {self.tokens} reached"
         if self.cost_usd is not None and self.spent_usd >= self.cost_usd:
             return f"--max-cost {self.cost_usd:g} USD reached"
+        has_limit = self.tokens is not None or self.cost_usd is not None
+        if has_limit and self._unmetered >= MAX_UNMETERED and not self.spent_tokens:
+            return "the replies have no token counts, so the limit on cost or tokens cannot be applied"
         return ""
 
 
@@ -63,8 +72,9 @@ class Budget:
         self.spent_usd = 0.0
 
     def add(self, reply: Reply) -> None:
-        """Add the cost and tokens of one of the model's replies."""
-        self._add(reply.usage, self.price, self.price_factor)
+        """Add the cost and tokens of one of the model's replies; a filtered one may have none."""
+        if reply.stop != "filter" or reply.usage != Usage():
+            self._add(reply.usage, self.price, self.price_factor)
 
     def add_judge(
         self, scores: Mapping[str, Score | Failure], earlier: Mapping[str, Score | Failure] | None = None
@@ -85,4 +95,5 @@ class Budget:
         tokens = {"input": usage.input or 0, "output": usage.output or 0, "cached": usage.cached or 0}
         usd = price_factor * price.cost(tokens) if price else 0.0
         self.spent_usd += usd
-        self.spending.add(usd=usd, tokens=tokens["input"] + tokens["output"])
+        is_reported = usage.input is not None or usage.output is not None
+        self.spending.add(usd=usd, tokens=tokens["input"] + tokens["output"] if is_reported else None)

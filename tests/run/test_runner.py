@@ -38,7 +38,7 @@ from evals.profiles import Price, date
 from evals.records.store import Run
 from evals.run import caller as callers
 from evals.run import runner as runners
-from evals.run.budget import Budget, Spending
+from evals.run.budget import MAX_UNMETERED, Budget, Spending
 from evals.run.event_loop import BLOCKED_S
 from evals.run.job import Job
 from evals.run.rescore import store_final_metrics
@@ -483,6 +483,21 @@ async def test_a_budget_in_dollars_counts_input_and_output(toy_run: ToyRun) -> N
     assert len(toy_run.records()) == 5
     assert budget.spent_usd == pytest.approx(0.0001)
     assert runner.end_reason == "--max-cost 0.0001 USD reached"
+
+
+@pytest.mark.parametrize(
+    "limit", [Spending(cost_usd=1.0), Spending(tokens=1000), Spending()], ids=["cost", "tokens", "none"]
+)
+async def test_a_limit_ends_a_run_whose_replies_have_no_token_counts(
+    toy_run: ToyRun, limit: Spending
+) -> None:
+    budget = Budget(spending=limit, price=PRICE)
+    model = ScriptedModel(lambda name, earlier_calls: Reply(text="A"))
+    runner = toy_run.runner(model, toy.suite(100), concurrency=1, budget=budget)
+    await runner.run()
+    is_limited = limit.cost_usd is not None or limit.tokens is not None
+    assert len(toy_run.records()) == (MAX_UNMETERED if is_limited else 100)
+    assert ("no token counts" in runner.end_reason) == is_limited
 
 
 # --- plug-ins that fail -------------------------------------------------------------------------------------
