@@ -393,5 +393,6 @@ def _finalize(job: Job, runner: Runner, budget: Budget, *, health: Health) -> No
         card.price, card.price_date = budget.price.figures, str(budget.price.date)
     if card.price:  # of this or an earlier session
         price = profiles.Price(**card.price, date=date.min)
-        card.cost_usd = price.cost(card.tokens, card.batch_tokens)
+        # without token counts, the cost is unknown rather than 0
+        card.cost_usd = price.cost(card.tokens, card.batch_tokens) if card.tokens else None
     job.writer.write_card()

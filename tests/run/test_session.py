@@ -138,6 +138,18 @@ def test_a_resumed_run_costs_the_recorded_price_if_none_is_given(tmp_path: Path)
     assert run.card.cost_usd == 4.0
 
 
+class UnmeteredModel(NotedModel):
+    """A model that reports no token counts."""
+
+    async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
+        return Reply(text="ANSWER: 1")
+
+
+def test_the_cost_of_replies_without_token_counts_is_unknown(tmp_path: Path) -> None:
+    (run,) = api.evaluate(SUITE, UnmeteredModel(), results=tmp_path, quiet=True, price="1,1")
+    assert run.card.cost_usd is None
+
+
 class InterruptingModel(NotedModel):
     """A model that interrupts its process at a given prompt."""
 
