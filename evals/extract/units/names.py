@@ -144,7 +144,12 @@ def _known_unit_at(text: str, start: int) -> tuple[str, int]:
         opening, power = match["open"] or "", int(match["power"].lstrip("^") if match["power"] else 1)
         if factors and (
             not opening
-            or (opening in (" ", "-") and not match["power"] and not text[:position].endswith("("))
+            or (
+                opening in (" ", "-")
+                and not match["power"]
+                and not text[:position].endswith("(")
+                and not _power_follows(text, match.end())
+            )
         ):
             break
         divides = "/" in opening or "per" in opening
@@ -158,6 +163,16 @@ def _known_unit_at(text: str, start: int) -> tuple[str, int]:
         factors.append(name if power == 1 else f"{name}**{power}")
         position = match.end()
     return "*".join(factors), position if factors else start
+
+
+def _power_follows(text: str, start: int) -> bool:
+    """Return whether one of the next three factors, separated by spaces, has a power, as `s^-2` in "kg m s^-2"."""
+    for _ in range(3):
+        match = _unit_pattern().match(text, start)
+        if match is None or match["open"] != " " or match["power"]:
+            return match is not None and match["open"] == " "
+        start = match.end()
+    return False
 
 
 def _inverse_factors(denominator: str) -> list[str]:

@@ -54,7 +54,7 @@ _ABOUT = (
     r"more than|greater than|at least|at most|up to|under|over|above|below)\s|[~≈<>≤≥]\s?){0,2})"
 )
 _VALUE = re.compile(
-    rf"(?P<about>{_ABOUT})(?P<sign>{_SIGN})(?<![A-Za-z_\d.^])(?<![A-Za-z)][-,_])(?<![\w)]·)(?P<number>{_NUMBER})"
+    rf"(?P<about>{_ABOUT})(?P<sign>{_SIGN})(?<![A-Za-z_\d.^])(?<!\^[-+])(?<![A-Za-z)][-,_])(?<![\w)]·)(?P<number>{_NUMBER})"
     rf"(?:\s?\(\d{{1,4}}\)(?=[\s,;.]|[A-Z×°]|$))?(?:{_EXPONENT})?"
     rf"(?:\s?/\s?(?P<denominator>\d{{1,12}}(?:\.\d{{1,12}})?)(?![\d/]))?",
     re.IGNORECASE,
