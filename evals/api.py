@@ -217,7 +217,8 @@ def _session(
     models = list(model) if isinstance(model, list | tuple) else [model]
     suite_objects = [made for suite in suite_list for made in _suites_of(suite, options)]
     named_models = [_named_model(entry) for entry in models]
-    _check_distinct([(suite.id, suite) for suite in suite_objects if suite.in_memory], "suites")
+    in_memory = [suite for suite in suite_objects if suite.in_memory]
+    _check_distinct([(f"{suite.id} ({suite.protocol})", suite) for suite in in_memory], "suites")
     _check_distinct([(entry.name, entry) for entry in models if isinstance(entry, Model)], "models")
     if any(callable(entry) and not isinstance(entry, Model) for entry in models):
         options = {"fresh": True, **options}  # a function's name does not identify its replies

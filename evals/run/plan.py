@@ -205,11 +205,14 @@ def _prompts_hash(prompter: Prompter, samples: SampleStore) -> str:
 def prepare(
     suite: Suite, options: Options, *, model: str, spec: str, accepts: frozenset[str] = frozenset()
 ) -> Job:
-    """Read the data, open or create the run's folder, and return the job, with the replies that exist already marked as done."""
+    """Read the data, open or create the run, and return the job, with the replies that exist already marked as done.
+
+    An existing run is not changed yet; see `begin`.
+    """
     plan = make_plan(suite, options, model=model, spec=spec, accepts=accepts)
-    prompter, lengths = plan.prompter, plan.lengths()
+    prompter, lengths, resumed = plan.prompter, plan.lengths(), plan.resumes
     writer, done, is_stale = _open_run(plan, model=model)
-    return Job(
+    job = Job(
         suite=suite,
         repeats=plan.config.repeats,
         sampling=plan.config.sampling,
@@ -222,6 +225,9 @@ def prepare(
         is_stale=is_stale,
         reuse_message=_reuse_message(writer.card, len(done)),
     )
+    if not resumed:  # its card reserves its id
+        begin(job)
+    return job
 
 
 def _reuse_message(card: Card, done: int) -> str:

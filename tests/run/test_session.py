@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 import evals as api
 from evals.errors import DataError
@@ -128,6 +129,13 @@ def test_a_finished_run_stays_finished_if_another_suite_cannot_be_prepared(tmp_p
             fresh=True,
         )
     assert len(api.runs(tmp_path)) == 1
+
+
+def test_two_protocols_of_a_suite_may_share_the_name_of_a_run(tmp_path: Path) -> None:
+    other = structs.replace(SUITE, protocol="other")
+    for _ in range(2):  # the second time, both are reused
+        runs = api.evaluate([SUITE, other], NotedModel(), results=tmp_path, run="x", quiet=True)
+        assert [run.path.name for run in runs] == ["x", "x-2"]
 
 
 def test_a_resumed_run_costs_the_recorded_price_if_none_is_given(tmp_path: Path) -> None:
