@@ -290,7 +290,7 @@ class ModelRun:
         model = self._batch_replies or self.model
         for job, tally in zip(self.jobs, self.progress.tallies, strict=True):
             job.notes += [*(self._stopping_rule.notes if self._stopping_rule else []), *notes_of(model)]
-            _finalize(job, runner, self.budget, health=tally.health)
+            _finalize(job, self.budget, health=tally.health, interrupted=runner.interrupted)
         self._report_failures(runner)
         return structs.replace(
             self._outcome(),
@@ -319,10 +319,13 @@ class ModelRun:
         )
 
     def finalize_partial(self) -> None:
-        """Finalize the runs that have new records; for use after a fatal error."""
+        """Finalize the runs that have records; for use after a fatal error."""
+        interrupted = (
+            self.runner is None or self.runner.interrupted
+        )  # without a runner, a batch may be pending
         for job, tally in zip(self.jobs, self.progress.tallies, strict=True):
-            if self.runner is not None and tally.done:
-                _finalize(job, self.runner, self.budget, health=tally.health)
+            if tally.done or job.done:
+                _finalize(job, self.budget, health=tally.health, interrupted=interrupted)
 
     async def release(self) -> None:
         """Close all files, and also the model if there is no runner that closes it."""
@@ -340,8 +343,8 @@ class ModelRun:
     def _report_failures(self, runner: Runner) -> None:
         self.context.progress.flush()  # so that the failures are the last lines
         if runner.total_failure and not runner.interrupted:
-            name = f"{self.name}: " if self.name else ""
-            self.context.print_line(f"evals: {name}every call fails: {runner.total_failure}")
+            prefix = f"evals: {self.name}: " if self.name else "evals: "
+            self.context.print_line(f"{prefix}every call fails: {runner.total_failure}")
             return
         for tally in self.progress.tallies:
             for line in tally.failure_lines():
@@ -377,7 +380,7 @@ def _start_messages(job: Job) -> Iterator[str]:
         yield f"resuming {job.writer.card.run}: {len(job.done)} of {count} replies exist"
 
 
-def _finalize(job: Job, runner: Runner, budget: Budget, *, health: Health) -> None:
+def _finalize(job: Job, budget: Budget, *, health: Health, interrupted: bool) -> None:
     """Finalize a job's run, compute its metrics, and write its card; a run that was only reused keeps its notes and its end."""
     card = job.writer.card
     job.writer.finalize()
@@ -386,13 +389,12 @@ def _finalize(job: Job, runner: Runner, budget: Budget, *, health: Health) -> No
         card.notes, card.health = (*job.notes, *health.finish_notes()), health.findings
         card.finished = time.time()
     store_final_metrics(job.writer, job.suite)
-    is_complete = card.coverage == 1.0 and not (job.is_stale and runner.interrupted)
-    card.status = "finished" if is_complete else "interrupted" if runner.interrupted else "partial"
+    is_complete = card.coverage == 1.0 and not (job.is_stale and interrupted)
+    card.status = "finished" if is_complete else "interrupted" if interrupted else "partial"
     card.batch_tokens = batch_log.batch_tokens(job.writer.path)
     if budget.price:
         card.price, card.price_date = budget.price.figures, str(budget.price.date)
     if card.price:  # of this or an earlier session
         price = profiles.Price(**card.price, date=date.min)
-        # without token counts, the cost is unknown rather than 0
-        card.cost_usd = price.cost(card.tokens, card.batch_tokens) if card.tokens else None
+        card.cost_usd = price.cost(card.tokens, card.batch_tokens) if card.tokens else None  # unknown, not 0
     job.writer.write_card()

@@ -11,7 +11,7 @@ import pytest
 from msgspec import structs
 
 import evals as api
-from evals.errors import DataError
+from evals.errors import DataError, Fatal
 from evals.records.store import Run
 from evals.types import Prompt, Reply, Sampling, Usage
 from tests.support.command import evals
@@ -144,6 +144,23 @@ def test_a_resumed_run_costs_the_recorded_price_if_none_is_given(tmp_path: Path)
     assert run.card.cost_usd == 2.0
     api.evaluate(SUITE, NotedModel(), results=tmp_path, quiet=True)
     assert run.card.cost_usd == 4.0
+
+
+class UnavailableModel(NotedModel):
+    """A model that rejects the key."""
+
+    async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
+        raise Fatal("HTTP 401")
+
+
+def test_a_partial_run_is_not_left_running_by_a_session_without_a_reply(tmp_path: Path) -> None:
+    limits = {"max_total_tokens": 2_000_000, "concurrency": 1}
+    (run,) = api.evaluate(SUITE, NotedModel(), results=tmp_path, quiet=True, **limits)
+    assert run.card.status == "partial"
+    with pytest.raises(Fatal):
+        api.evaluate(SUITE, UnavailableModel(), results=tmp_path, quiet=True)
+    assert run.card.status == "partial"
+    assert run.card.counts == {"absent": 2, "right": 2}
 
 
 class UnmeteredModel(NotedModel):
