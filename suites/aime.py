@@ -107,7 +107,7 @@ def _intern_s1(year: str) -> Protocol:
 BENCHMARK = Benchmark(
     name="aime",
     title="AIME 2024 and 2025: thirty competition problems a year, each with an integer from 0 to 999 as its answer.",
-    version="2",
+    version="3",
     variants=VARIANTS,
     samples=_samples,
     protocols={

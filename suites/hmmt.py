@@ -54,7 +54,7 @@ def _matharena_prompt(sample: Sample, repeat: int) -> Prompt:
 
 BENCHMARK = Benchmark(
     name="hmmt",
-    version="2",
+    version="3",
     title="HMMT February 2025 (30) and 2026 (33): competition problems whose answers are expressions, as published by MathArena.",
     variants={"2025": Variant(30), "2026": Variant(33)},
     samples=_samples,

@@ -83,7 +83,7 @@ def _strict_prompt(sample: Sample, repeat: int) -> Prompt:
 BENCHMARK = Benchmark(
     name="microvqa",
     title="MicroVQA: 1,042 questions by biologists about their microscopy images, three tasks (Burgess et al., arXiv 2503.13399).",
-    version="2",
+    version="3",
     variants={"": Variant(1_042)},
     samples=_samples,
     protocols={

@@ -100,7 +100,7 @@ METRICS = (*accuracy(), PARTS_RIGHT)
 BENCHMARK = Benchmark(
     name="physics",
     title="PHYSICS: 1,297 problems from PhD qualifying exams in six fields, 298 with figures (Feng et al., arXiv 2503.21821).",
-    version="2",
+    version="3",
     variants={
         "all": Variant(1_297),
         "test": Variant(1_000),

@@ -102,6 +102,7 @@ def _ideal_number(sample: Sample, prompt: Prompt) -> str:
 
 BENCHMARK = Benchmark(
     name="proteinlmbench",
+    version="2",
     title="ProteinLMBench: 944 multiple-choice questions about proteins (Shen et al., arXiv 2406.05540).",
     variants={"": Variant(944)},
     samples=_samples,
