@@ -153,7 +153,8 @@ def _read_closing_line(text: str) -> Reading | None:
     return Reading(closing[1].upper(), "line", closing.start(1), closing.end(1))
 
 
-def letters_by_layout(text: str, count: int) -> Reading | None:
+def letters_by_layout(text: str, options: Sequence[str]) -> Reading | None:
     """Read the letters of a reply without an answer statement by its layout, for example from its last line."""
-    reading = read_option_layout(half_width(text), OptionParser(count, (), single=False))
-    return reading if reading and reading.value and max(reading.value) < chr(ord("A") + count) else None
+    reading = read_option_layout(half_width(text), OptionParser(len(options), options, single=False))
+    is_option = reading and reading.value and max(reading.value) < chr(ord("A") + len(options))
+    return reading if is_option else None

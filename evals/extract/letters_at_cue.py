@@ -16,7 +16,7 @@ OptionCueReader: TypeAlias = Callable[[str, int, str], CueReading | None]
 MAX_CUE_CHARS, MAX_CONTEXT_CHARS = 320, 120
 """Maximum numbers of characters that are examined after and before a cue word."""
 _IF_CLAUSE = lazy_pattern(
-    r"(?:^|[.;:!?\n]\s*)(?:if|unless|provided|providing|as\s+long\s+as|in\s+case)\b(?!\s+(?:(?:i|we|you|one)\s+(?:had|have|must|were|am|are|need|look|consider|compute|calculate|use|apply|check|compare|examine|recall|note|plug|substitute|think|go)|forced|pressed|pushed|asked|necessary|needed)\b)[^.;:!?\n]*,\s*(?:then\s+)?(?:(?:option|choice|statement)\s+[*_(]*)?$",
+    r"(?:^|[.;:!?\n]\s*)(?:if|unless|provided|providing|as\s+long\s+as|in\s+case)\b(?!\s+(?:(?:i|we|you|one)\s+(?:had|have|must|were|am|are|need|look|consider|compute|calculate|use|apply|check|compare|examine|recall|note|plug|substitute|think|go)|forced|pressed|pushed|asked|necessary|needed)\b)[^.;:!?\n]*,\s*(?:then\s+)?(?:(?:option|choice|statement)\s+[*_(]*|the\s+)?$",
     re.IGNORECASE,
 )
 """A condition before "it's B", which then states the answer for a single case."""

@@ -33,7 +33,7 @@ _CLOSING_SENTENCES = tuple(
             rf"(?:{_START}|,\s)(?:[Tt]his|[Tt]hat)\sis\s{_NOUN}?{_LETTER}{_END}",
             rf"\b(?:choice|answer)\sis\s(?:(?!\b(?:not|n?either|between|[A-Z])\b)[^.;:\n]){{1,60}},\s{_NOUN}?{_LETTER}{_END}",
             rf"\b(?:[Tt]herefore|[Tt]hus|[Hh]ence|[Ss]o),?\s{_LETTER},\s[^.,;:\n]{{1,60}},\sis\s(?:the\s)?(?:most\slikely|correct|right|best|answer)\b",
-            rf"\b(?:listed|given|stated|described|found|named|mentioned|appears|offered|written)\s(?:under|in|as|by|at)\s(?:the\s)?{_NOUN}?{_LETTER}{_END}",
+            rf"\b(?:listed|given|stated|described|found|named|mentioned|appears|offered|written|shown|depicted|drawn|seen)\s(?:under|in|as|by|at)\s(?:the\s)?{_NOUN}?{_LETTER}{_END}",
             rf"{_START}{_NOUN}?{_LETTER}\s(?:must|should|has\sto|is\sto)\sbe\s(?:selected|chosen|picked|marked){_END}",
             rf"\bonly\s(?:happens|occurs|holds|works|fits|is\spossible|is\strue|is\sseen|is\sfound)\s(?:in|for|with|by)\s{_NOUN}?{_LETTER}{_END}",
             rf"{_START}(?:[Mm]ark|[Tt]ick|[Cc]ircle|[Ee]nter|[Ww]rite)\s{_NOUN}?{_LETTER}{_END}",
@@ -42,6 +42,7 @@ _CLOSING_SENTENCES = tuple(
             rf"{_START}{_THEREFORE}(?:[Tt]he|[Mm]y|[Oo]ur)\s(?:(?:most\s)?{_BEST}\s){{1,2}}(?:\w+\s){{0,3}}?is\s{_NOUN}?{_LETTER}{_END}",
             rf"{_START}{_THEREFORE}(?:[Tt]he|[Mm]y|[Oo]ur)\s(?:final\s)?(?:solution|result|response|verdict|conclusion|pick|winner|statement\sthat\s(?:is\s(?:true|correct|right)|holds))\sis\s{_NOUN}?{_LETTER}{_END}",
             rf"{_START}{_THEREFORE}[Ww]hat\s(?:fits|remains|works|we\s(?:need|want)|is\s(?:asked\sfor|left|needed|required))\sis\s{_NOUN}?{_LETTER}{_END}",
+            rf"\bdecides?\sfor\s{_NOUN}?{_LETTER}{_END}",
             rf"\b[Ii]\s(?:clearly\s|would\s|['’]d\s)?prefer\s{_NOUN}?{_LETTER}{_END}",
             rf"{_START}{_LETTER}\sbeats\s{_OTHER}(?:\shere)?{_END}",
             rf"{_START}{_LETTER}\sgets\smy\svote{_END}",
@@ -64,9 +65,10 @@ _CLOSING_SENTENCES = tuple(
 )
 _SENTENCE_END = lazy_pattern(r"(?<!i\.e)[.!?](?=\s+\S)|\n(?=\s*\S)")
 _DENIES_OR_DOUBTS = lazy_pattern(
-    r"\b(?:wrong|incorrect|false|least|less|worst|doubt|hardly|whether|suppose|assuming|tempting|misleading|confus\w+|distractor|students|people|if|unless|could|might|may|perhaps|maybe|would|cannot|never|starting|initial|original|reference|ruled|eliminated|excluded|except|however|although|question|asks|guess\w*|oxidi\w+|reduced|protonated|atoms?|bonds?|charges?|electrons?)\b|n['’]t\b|\?",
+    r"\b(?:wrong|incorrect|false|least|less|worst|doubt|hardly|whether|suppose|assuming|tempting|misleading|confus\w+|distractor|students|people|nobody|if|unless|could|might|may|perhaps|maybe|would|cannot|never|starting|initial|original|reference|ruled|eliminated|excluded|except|however|although|question|asks|guess\w*|oxidi\w+|reduced|protonated|atoms?|bonds?|charges?|electrons?)\b|n['’]t\b|\?",
     re.IGNORECASE,
 )
+_NOT_BEFORE = lazy_pattern(r"(?:\b(?:not|never|nothing|hardly)|n['’]t)\s*$", re.IGNORECASE)
 _DENIES_OR_NAMES_ANOTHER = lazy_pattern(r"\b(?:not|never|or|fails?|[A-J])\b")
 _ONLY_TRUE = lazy_pattern(
     r"(?:^|[.!?:,;\n]\s|\b(?:so|thus|hence|therefore)\s)[Oo]nly\s(?:statements?\s)?(?P<statements>[IVX]{1,4}(?:(?:,\s|\sand\s|,\sand\s)[IVX]{1,4}){0,3})\s(?:is|are)\s(?:true|correct|right|valid)[.!*_\s]*$"
@@ -87,6 +89,7 @@ def closing_option(text: str) -> Reading | None:
         begin, letter_end = matches[-1].span("letter")
         if (
             matches[-1].start() >= sentence_begin
+            and not _NOT_BEFORE.search(text, sentence_begin, matches[-1].start())
             and not _DENIES_OR_DOUBTS.search(matches[-1].re.sub("", text[sentence_begin:end]))
             and not _DENIES_OR_NAMES_ANOTHER.search(text, matches[-1].end(), end)
             and statement_mood.mood(text, begin, letter_end) == "asserted"

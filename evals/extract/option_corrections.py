@@ -52,18 +52,29 @@ def _read_no(text: str, begin: int, word: str) -> CueReading | None:
     return _read_correction(text, begin, word) if is_reply else None
 
 
+_CONSIDERED = lazy_pattern(
+    r"\b(?:almost|nearly|about\s+to|tempted\s+to|considered|should\s+i|wanted\s+to|could|might)\s*$",
+    re.IGNORECASE,
+)
+
+
+def _read_change(text: str, begin: int, word: str) -> CueReading | None:
+    """Read "I change my answer from B to C"."""
+    if _CONSIDERED.search(text, max(0, begin - 20), begin):
+        return None
+    return _read_changed_answer(text, begin, word)
+
+
+_read_changed_answer = after_link(
+    r"\s+(?:(?:my|the)\s+(?:final\s+)?)?(?:answer|choice)(?:\s+from\s+[*_(]*[A-J][)*_]*)?\s+to\b",
+    is_strong=True,
+)
 CORRECTIONS: dict[str, OptionCueReader] = {
     **dict.fromkeys(
         ("wait", "actually", "correction", "rather", "sorry", "second thought", "hmm", "reflection"),
         _read_correction,
     ),
-    **dict.fromkeys(
-        ("change", "changing", "changed", "revise", "switch"),
-        after_link(
-            r"\s+(?:(?:my|the)\s+(?:final\s+)?)?(?:answer|choice)(?:\s+from\s+[*_(]*[A-J][)*_]*)?\s+to\b",
-            is_strong=True,
-        ),
-    ),
+    **dict.fromkeys(("change", "changing", "changed", "revise", "switch"), _read_change),
     "no": _read_no,
 }
 """Cue word -> its reader."""

@@ -342,7 +342,6 @@ _CUES_AT_ENDS: dict[str, OptionCueReader] = {
     "corresponds": after_link(r"\s+to\b", is_strong=False),
     "boils": after_link(r"\s+down\s+to\b", is_strong=False),
     "commit": after_link(r"\s+to\b", is_strong=False),
-    **dict.fromkeys(("decides", "decide"), after_link(r"\s+(?:for|on)\b", is_strong=False)),
     "arrive": after_link(r"\s+at\b", is_strong=False),
     "end": after_link(r"\s+up\s+with\b", is_strong=False),
     "in": _read_statement_in,

@@ -44,7 +44,7 @@ _BRACKETED = lazy_pattern(r"\([A-Z]\)")
 _FOLLOWS_BRACKETED = lazy_pattern(r"\([A-Z]\),?\s(?:and|or)\s[^,.;:()\n]{0,40}$")
 """As in "the mitochondrion (A) and the nucleus "."""
 _LETTER_WITH_COMMENT = lazy_pattern(
-    r"[\s*_(\[\"'$]*([A-Z])[)\]*_\"'$]*,?\s*(?:(?:and\s+|but\s+)?\(?(?:not|over|rather\s+than|instead\s+of)\s+[*_(\[]*[A-Z]\b.{0,40}"
+    r"[\s*_(\[\"'$]*([A-Z])[)\]*_\"'$]*,?\s*(?:(?:and\s+|but\s+)?\(?(?:not|over|rather\s+than|instead\s+of)\s+[*_(\[]*[A-Z]\b[^?\n]{0,40}"
     r"|\(?(?:(?:is\s+)?(?:my|the)\s+)?(?:final\s+answer|definitely|certainly|clearly|obviously|probably|undoubtedly|without\s+(?:a\s+)?doubt|hands\s+down|for\s+sure|most\s+likely|no\s+doubt|i\s+(?:think|believe|guess))\)?[.!*_\s]*)$",
     re.IGNORECASE,
 )

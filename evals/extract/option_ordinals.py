@@ -34,7 +34,7 @@ _CALLED_CORRECT = lazy_pattern(
     re.IGNORECASE,
 )
 _INTRODUCES = lazy_pattern(
-    r"(?:^|\n|[.!?:。：，,]\s*|\b(?:(?:it|this|that|which|answer|one)\s+(?:is|must\s+be|corresponds\s+to)|(?:it|that|this)['’]s|so|thus|hence|therefore|choose|pick|select|to|with|matches|i\.e\.,?)\s+|应?选择?|答案是|因此|所以|故|是|为)[\s*_]*(?:the\s+)?$",
+    r"(?:^|\n|[.!?:。：，,]\s*|\b(?:(?:it|this|that|which|answer|one|correct|right)\s+(?:is|must\s+be|corresponds\s+to)|(?:it|that|this)['’]s|so|thus|hence|therefore|choose|pick|select|to|with|matches|i\.e\.,?)\s+|应?选择?|答案是|因此|所以|故|是|为)[\s*_]*(?:the\s+)?$",
     re.IGNORECASE,
 )
 _CLOSING = lazy_pattern(rf"{_GLOSS}[*_]*(?=[.。!！]?[\s*_]*$)", re.IGNORECASE)

@@ -39,7 +39,8 @@ _CLOSEST_TO = lazy_pattern(
 )
 """As in "closest to 4.7" and "→ 25%", at the end of a reply."""
 _DENIED_VALUE = lazy_pattern(
-    r"\b(?:not|never|far|neither|no(?!\s+doubt)|nor|hardly|cannot|than)\b|n['’]t\b", re.IGNORECASE
+    r"\b(?:not|never|far|neither|no(?!\s+doubt)|nor|nothing|unlike|hardly|cannot|than)\b|n['’]t\b",
+    re.IGNORECASE,
 )
 _CLAUSE_STARTS = (",", ";", ":", " but ", " is ", " are ", " was ", " were ")
 """A denial before one of these does not apply to the option after it: "the one that is not listed is E"."""

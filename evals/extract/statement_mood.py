@@ -61,7 +61,7 @@ _OTHER_ANSWER = lazy_pattern(
     r"\b(?:(?:common|typical|frequent|usual|easy|classic)\s+(?:mistake|error|misconception|trap|wrong|incorrect)|misconception|distractor|mistake|tempt"
     r"|(?:some|many|most|several|other|certain)\s+(?:people|students?|readers?|candidates?|sources?|textbooks?|models?|test-takers?|might|may|would|will|could)\b"
     r"|(?:students?|people|others|readers|candidates|beginners|learners|colleagues?|friends?|someone|somebody|one|you|they|he|she)\s+(?:often|usually|sometimes|commonly|frequently|typically|wrongly|mistakenly|might|may|could|would|will|say|said|think|claim|argue|believe|report|pick|choose|select|guess|miss)"
-    r"|(?:some|many|most)\s+\w+\s+(?:would|will|might)\s+(?:say|pick|choose|answer|guess|think)\b"
+    r"|\b(?:some|many|most|others)\s+(?:say|think|claim|argue|believe|pick|choose)\b|(?:some|many|most)\s+\w+\s+(?:would|will|might)\s+(?:say|pick|choose|answer|guess|think)\b"
     r"|(?:question|problem|task|prompt)\s+(?:says|states|claims|asserts)\s+(?:that\s+)?(?:it|this)\s+is\b"
     r"|(?<!\bi )(?:insist|claim|argue|maintain|assert|allege)s?\b|(?<!\bi )(?<!\bsecond )(?:insisted|claimed|argued|said|thought|believed|thinks|believes)\b"
     r"|\bsays\s+(?:that\s+)?(?:the\s+(?:correct\s+)?answer|it['’]?s?)\b|\bsays\s+(?:that\s+)?(?:the\s+)?$|\baccording\s+to\s+(?:(?:the|a|an|my|some|one|his|her)\s+)?(?:\w+\s+)?(?:forum|blog|website|web|internet|post|friend|classmate|colleague|tutor|teacher|answer\s+key|key)\b"
@@ -73,6 +73,7 @@ _OTHER_ANSWER = lazy_pattern(
     r"|(?:answer|choice)\s+(?:really\s+|strongly\s+)?depends\b)"
     r"[^.。;；\n]{0,90}$"
     r"|\b(?:students?|readers|someone|somebody|anyone|those|test-takers|defenders?|proponents?|supporters?|advocates?|critics?|opponents?)\s(?:who|of|\w+ing)\b[^.,;\n]{0,80}\b(?:would|might|may|could|will|often|usually)\b[^.,;\n]{0,40}$"
+    r"|\b(?:some|many|others|they|people|students)\s*$"
     r"|\b(?:an?|the|my|our|one|very)\s+(?:initial|first|earlier|previous|former|naive|tempting|common|popular|frequent|typical|usual)\s*(?:(?:answer|choice|option|pick)\b[^.,;\n]{0,20})?$"
 )
 _DEPENDS = lazy_pattern(r"\W*(?:it|that)\s+(?:really\s+)?depends\s+on\b[^.:]{0,60}:[^.。;；\n]{0,90}$")

@@ -36,7 +36,7 @@ _YES_OR_NO = lazy_pattern(
     re.IGNORECASE,
 )
 _DENIED_WORD = lazy_pattern(
-    r"[*_\"'”’]{0,4}(?:\?|\s+(?:would|could|might|requires|needs|unless|(?:only\s+)?if)\b|\s+(?:is|was|would\s+be)\s+(?:wrong|incorrect|false|not\s+(?:right|correct|true))\b)",
+    r"[*_\"'”’]{0,4}(?:\?|\s+is\s+what\b|\s+(?:would|could|might|requires|needs|unless|(?:only\s+)?if)\b|\s+(?:is|was|would\s+be)\s+(?:wrong|incorrect|false|not\s+(?:right|correct|true))\b)",
     re.IGNORECASE,
 )
 _BEFORE_ANSWER = lazy_pattern(
@@ -62,14 +62,15 @@ _CLOSING_VERDICT = lazy_pattern(
     r"(?:\b(?:is|are|seems|appears\s+to\s+be|must\s+be|holds)\s+|[✅❌✓✗→⇒\n]\s*[*_]*|[.!]\s+[*_]*)(?:therefore\s+|thus\s+|clearly\s+|indeed\s+|not\s+(?P<not>)){0,2}(?P<english>correct|incorrect|true|false|right|wrong|untrue|accurate|inaccurate|valid|invalid)\W*$"
     r"|\b(?:statement|claim|assertion|it|this|that)\s+(?:holds(?:\s+(?:true|up))?|(?P<fails>(?:does\s+not|doesn['’]t)\s+hold(?:\s+(?:true|up))?))\W*$"
     r"|\b(?:chart|data|graph|figure|plot)\s+(?:clearly\s+)?(?:(?:supports?|confirms?)|(?P<denies>(?:does\s+not|do\s+not|doesn['’]t|don['’]t)\s+(?:support|confirm)|contradicts?|refutes?))\s+(?:the|this)\s+(?:statement|claim|assertion)\W*$"
-    r"|\b(?:statement|claim|assertion)\s+is\s+(?:clearly\s+|fully\s+)?(?:(?P<unsupported>not\s+(?:supported|confirmed|consistent)|unsupported|contradicted|refuted|inconsistent)|supported|confirmed|consistent)\s+(?:by|with)\s+(?:the\s+)?(?:chart|data|graph|figure|plot)\W*$"
+    r"|\b(?:statement|claim|assertion|it|this|that)\s+(?:matches|agrees\s+with|(?P<disagrees>does\s+not\s+(?:match|agree\s+with)|doesn['’]t\s+(?:match|agree\s+with)|disagrees\s+with|contradicts))\s+the\s+(?:chart|data|graph|figure|plot)(?:,\s+(?:which|where|as|since)\b[^.\n]{1,60})?\W*$"
+    r"|\b(?:statement|claim|assertion|it|this|that)\s+is\s+(?:therefore\s+|thus\s+|clearly\s+|fully\s+)?(?:(?P<unsupported>not\s+(?:supported|confirmed|consistent)|unsupported|contradicted|refuted|inconsistent)|supported|confirmed|consistent)\s+(?:by|with)\s+(?:the\s+)?(?:chart|data|graph|figure|plot)\W*$"
     r"|\?\s+[*_]*(?:it|they|this|that)\s+(?:does|do|is|are|has|was|were)(?P<short_no>\s+not|n['’]t)?\W*$"
-    r"|(?:说法|断言|陈述|结论|描述)[^,,。\n]{0,12}?(?P<mismatch>不)?(?:符合|一致|相符|吻合)[^,,。\n]{0,8}\W*$"
+    r"|(?:说法|断言|陈述|结论|描述)(?:(?!是否|能否)[^,,。\n]){0,12}?(?P<mismatch>不)?(?:符合|一致|相符|吻合)(?:(?!无法|不能)[^,,。\n]){0,8}\W*$"
     r"|(?:图表?|数据|图中)[^,,。\n]{0,12}?与[^,,。\n]{0,6}(?:说法|断言|陈述|描述)(?P<differs>不|并不)?(?:一致|相符|吻合|符合)\W*$"
     r"|(?:说法|断言|陈述|结论|判断|描述)(?:是|为)?(?P<chinese>不?正确|错误|不?对|真|假|不?成立)的?\W*$",
     re.IGNORECASE,
 )
-_DENIALS = ("fails", "denies", "unsupported", "short_no", "mismatch", "differs")
+_DENIALS = ("fails", "denies", "unsupported", "disagrees", "short_no", "mismatch", "differs")
 """Groups of `_CLOSING_VERDICT` that deny the statement without a verdict such as "false"."""
 _FALSE_WORDS = frozenset(
     [
@@ -95,8 +96,8 @@ def _read_conclusion(text: str, begin: int) -> CueReading | None:
     if colon < 0 or text[line_begin:begin].strip(" *_#>-"):
         return None
     end = text.find("\n", colon)
-    statement = Statement("line", colon + 1, len(text) if end < 0 else end, mood(text, begin, colon + 1))
-    return None, statement, True
+    end = len(text) if end < 0 else end
+    return None, Statement("line", colon + 1, end, mood(text, begin, end)), True
 
 
 _CUES = Cues(Cue(word, _read_conclusion) for word in ("conclusion", "prediction", "结论", "判断", "预测"))
@@ -189,7 +190,7 @@ _OPENING_WORD = lazy_pattern(
 def _read_closing_verdict(text: str) -> Reading | None:
     """Read "The assertion is correct." at the end of a reply."""
     end = len(text.rstrip())
-    verdict = _CLOSING_VERDICT.search(text, max(0, end - 60), end)
+    verdict = _CLOSING_VERDICT.search(text, max(0, end - 120), end)
     if verdict is None:
         return None
     group = "english" if verdict["english"] else "chinese"

@@ -61,7 +61,7 @@ _CONTRAST = re.compile(r"[,;]\s*(?:(?:but|and)\s+)?not\b")
 _LIST = r"(?P<list>[*_(]*[A-Z][)*_]*(?:(?:,\s*(?:and\s+)?|\s+and\s+|\s*&\s*)[*_(]*[A-Z][)*_]*)+)(?![A-Za-z])"
 _CLOSING_LIST = re.compile(
     r"(?:^|(?<=[.!?:;]\s)|(?<=\n))(?:(?:[Ss]o|[Tt]hus|[Hh]ence|[Tt]herefore|[Aa]ccordingly|[Tt]hat is|[Nn]amely|i\.e\.),?\s+)?"
-    r"(?:(?P<only>[Oo]nly)\s+|(?:[Tt]he\s+|[Tt]hese\s+|[Tt]hose\s+)?(?:(?!\b(?:wrong|incorrect|false|other|remaining|not|available|possible|given)\b)\w+\s+){0,6}?(?:is|are|must\s+be)\s*:?\s+)?"
+    r"(?:(?P<only>[Oo]nly)\s+|(?:[Tt]he\s+|[Tt]hese\s+|[Tt]hose\s+)?(?:(?!\b(?:wrong|incorrect|false|other|remaining|not|available|possible|given)\b)[\w/-]+\s+){0,6}?(?:is|are|must\s+be)\s*:?\s+)?"
     + _LIST
     + r"(?(only)(?:\s+(?:contain|have|fit|work|satisfy|show|meet|match|qualify|hold|remain|apply|can|do)\b(?!\s+not\b|n)[^.\n]{0,80})?|(?:\s+are\s+(?:the\s+(?:ones|answers?)|right|correct|what\s+remains))?)[*_]*\.?$"
 )
@@ -83,7 +83,7 @@ def options_stated(text: str, options: Sequence[str], *, truncated: bool = False
             _read_option_verdicts(text, len(options))
             or read_layout(text, parser.parse_layout)
             or _read_closing_list(text, len(options))
-            or letters_by_layout(text, len(options))
+            or letters_by_layout(text, options)
         )
     if reading is None or not reading.value:
         return None
