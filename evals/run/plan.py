@@ -286,7 +286,7 @@ def _choose_folder(folder: Path, config: Config, run: str | None, *, fresh: bool
         resumable = [] if fresh else [name for name in cards if not name.startswith(NOISE_PREFIX)]
         newest_first = sorted(resumable, key=lambda name: (cards[name].started, name), reverse=True)
         for name in newest_first:
-            if cards[name].config == config and cards[name].origin == "run":
+            if _is_same(cards[name].config, config) and cards[name].origin == "run":
                 return folder / name, []
         notes = [f"a new run, since {_differences_text(config, cards, name)}" for name in newest_first[:1]]
         notes += [] if fresh else [f"not resumed: {reason}" for reason in unreadable]
@@ -300,9 +300,15 @@ def _choose_folder(folder: Path, config: Config, run: str | None, *, fresh: bool
             return folder / name, [
                 f"run {run} exists, so this is {name}: {_differences_text(config, cards, run)}"
             ]
-        if cards[name].config == config and not fresh:
+        if _is_same(cards[name].config, config) and not fresh:
             return folder / name, []
     raise StoreError(f"--run {run}: {folder} has a thousand runs of this name; choose another")
+
+
+def _is_same(config: Config, other: Config) -> bool:
+    """Return whether two configurations are equal, in whatever order the samples were named."""
+    one, two = (structs.replace(c, sample_ids=tuple(sorted(set(c.sample_ids)))) for c in (config, other))
+    return one == two
 
 
 def _cards_in(folder: Path, run: str | None) -> tuple[dict[str, Card], list[str]]:

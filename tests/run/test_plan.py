@@ -205,6 +205,13 @@ def test_a_changed_configuration_starts_a_new_run_and_names_the_change(tmp_path:
     assert note.endswith(f" in {first}")
 
 
+def test_the_order_in_which_samples_are_named_does_not_matter(tmp_path: Path) -> None:
+    first = write_run(tmp_path, toy.record("q001"), sample_ids=("q002", "q001"))
+    job = toy.job(tmp_path, sample_ids=("q001", "q002", "q002"))
+    assert job.done == {("q001", 0)}
+    assert close_and_return_name(job) == first
+
+
 def test_changed_data_start_a_new_run(tmp_path: Path) -> None:
     first = write_run(tmp_path, toy.record("q000"))
     job = toy.job(tmp_path, toy.suite([*toy.samples(3), toy.sample("q003", target="B")]))
