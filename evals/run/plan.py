@@ -286,7 +286,7 @@ def _choose_folder(folder: Path, config: Config, run: str | None, *, fresh: bool
         resumable = [] if fresh else [name for name in cards if not name.startswith(NOISE_PREFIX)]
         newest_first = sorted(resumable, key=lambda name: (cards[name].started, name), reverse=True)
         for name in newest_first:
-            if _is_same(cards[name].config, config) and cards[name].origin == "run":
+            if _can_resume(cards[name], config):
                 return folder / name, []
         notes = [f"a new run, since {_differences_text(config, cards, name)}" for name in newest_first[:1]]
         notes += [] if fresh else [f"not resumed: {reason}" for reason in unreadable]
@@ -300,15 +300,17 @@ def _choose_folder(folder: Path, config: Config, run: str | None, *, fresh: bool
             return folder / name, [
                 f"run {run} exists, so this is {name}: {_differences_text(config, cards, run)}"
             ]
-        if _is_same(cards[name].config, config) and not fresh:
+        if _can_resume(cards[name], config) and not fresh:
             return folder / name, []
     raise StoreError(f"--run {run}: {folder} has a thousand runs of this name; choose another")
 
 
-def _is_same(config: Config, other: Config) -> bool:
-    """Return whether two configurations are equal, in whatever order the samples were named."""
-    one, two = (structs.replace(c, sample_ids=tuple(sorted(set(c.sample_ids)))) for c in (config, other))
-    return one == two
+def _can_resume(card: Card, config: Config) -> bool:
+    """Return whether a run has this configuration, in whatever order the samples were named, and no replies from elsewhere."""
+    one, two = (
+        structs.replace(c, sample_ids=tuple(sorted(set(c.sample_ids)))) for c in (card.config, config)
+    )
+    return one == two and card.origin == "run"
 
 
 def _cards_in(folder: Path, run: str | None) -> tuple[dict[str, Card], list[str]]:
@@ -332,7 +334,9 @@ def _cards_in(folder: Path, run: str | None) -> tuple[dict[str, Card], list[str]
 
 def _differences_text(config: Config, cards: Mapping[str, Card], name: str) -> str:
     """Return the differences between a configuration and the run `name`, as text."""
-    return f"{'; '.join(config.changes(cards[name].config)) or 'nothing differs'} in {name}"
+    card = cards[name]
+    origin = "nothing differs" if card.origin == "run" else f"the origin is {card.origin!r}"
+    return f"{'; '.join(config.changes(card.config)) or origin} in {name}"
 
 
 def _unused_name(folder: Path, name: str) -> str:

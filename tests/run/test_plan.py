@@ -253,6 +253,12 @@ def test_an_imported_run_is_not_resumed(tmp_path: Path) -> None:
     card.origin = "import replies"
     store.write_card(path, card)
     assert close_and_return_name(toy.job(tmp_path)) != first
+    named = toy.job(tmp_path, run=first)
+    assert (named.done, named.writer.path.name) == (set(), f"{first}-2")
+    assert named.notes == [
+        f"run {first} exists, so this is {first}-2: the origin is 'import replies' in {first}"
+    ]
+    toy.close_job(named)
 
 
 def test_a_corrupt_run_in_the_same_folder_does_not_prevent_a_new_run(tmp_path: Path) -> None:
