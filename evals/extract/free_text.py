@@ -105,8 +105,7 @@ def _parse_free_text(content: str, form: Form) -> Any:
     ):
         return (share["number"],)
     if form == "whole" and (count := _COUNT_SENTENCE.match(content)):
-        number_word = count["number"]
-        return ("1",) if number_word.lower() == "one" else (number_word,)
+        return ("1" if count["number"].lower() == "one" else count["number"],)
     if form == "whole" and (conclusion := _CONCLUDES_YES_OR_NO.search(content)):
         return (conclusion["answer"],)
     if form in UNMARKED_FORMS or form == "whole":
