@@ -120,6 +120,8 @@ def _ranking_sentence(comparison: Comparison, suite: str) -> str:
     names = [rank.model for rank in ranks]
     labels = [rank.model if names.count(rank.model) == 1 else f"{rank.model} ({rank.run})" for rank in ranks]
     best, others = ranks[0], list(zip(labels, ranks, strict=True))[1:]
+    if best.value is None:
+        return f"{suite}: nothing to compare."
     tied = [label for label, rank in others if set(rank.groups) & set(best.groups)]
     worse = [label for label, rank in others if not set(rank.groups) & set(best.groups)]
     sentence = f"{suite}: {labels[0]} has the best score ({format_amount(best.value, unit)})"

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from math import sqrt
 from pathlib import Path
-from statistics import stdev
+from statistics import fmean, stdev
 
 import msgspec
 from msgspec import Struct
@@ -68,21 +68,19 @@ def measure(runs: Sequence[SuiteRun], *, conditions: Conditions | None = None) -
     if len({run.run for run in runs}) < max(2, len(runs)):
         raise UsageError("measuring noise requires at least two different runs, and each only once")
     first = runs[0]
+    if len(repeats := {run.outcomes.repeats for run in runs}) > 1:
+        raise UsageError(
+            f"{first.suite}: the runs differ in their repeats: {', '.join(map(str, sorted(repeats)))}"
+        )
     metric = first.headline
     pairings = [pair(a, b, metric) for a, b in combinations(runs, 2)]
-    if metric.pool == "whole":
-        values = [value for run in runs if (value := pair(run, run, metric).values()[0]) is not None]
-        squared_differences: list[float] = []
-    else:
-        scored_ids = ({row.id for row in pairing.rows if row.is_scored} for pairing in pairings)
-        common_ids = set.intersection(*scored_ids)
-        values = [_headline_over(run, sample_ids=common_ids) for run in runs]
+    scored_ids = ({row.id for row in pairing.rows if row.is_scored} for pairing in pairings)
+    common_ids = set.intersection(*scored_ids)
+    values = [_headline_over(run, sample_ids=common_ids) for run in runs]
+    deviation, discordance = stdev(values), 0.0
+    if metric.pool != "whole":
         rows = (row for pairing in pairings for row in pairing.rows if row.id in common_ids)
-        squared_differences = [(row.b.value - row.a.value) ** 2 for row in rows]
-    if len(values) < len(runs) or not values:
-        raise UsageError(f"{first.suite}: no sample is scored in all runs")
-    deviation = stdev(values)
-    discordance = sum(squared_differences) / len(squared_differences) if squared_differences else 0.0
+        discordance = fmean((row.b.value - row.a.value) ** 2 for row in rows)
     if discordance:
         deviation = sqrt(discordance / 2 * _sum_of_squared_weights(pairings[0], common_ids))
     return RepeatabilityReport(

@@ -70,8 +70,15 @@ class SuiteRun(Struct, frozen=True, kw_only=True):
         return next(iter(self.outcomes_by_scorer.values()))
 
     def outcomes_under(self, metric: Metric) -> Outcomes:
-        """Return the outcomes and gold answers under a metric's scorer."""
-        return self.outcomes_by_scorer[metric.scorer] if metric.scorer else self.outcomes
+        """Return the outcomes and gold answers under a metric's scorer.
+
+        If a run of another protocol does not have that scorer, its own metric of this name determines the scorer.
+        """
+        own_metrics = (own for own in self.metrics if own.name == metric.name)
+        for scorer in (metric.scorer, *(own.scorer for own in own_metrics)):
+            if scorer in self.outcomes_by_scorer:
+                return self.outcomes_by_scorer[scorer]
+        return self.outcomes
 
     @property
     def headline(self) -> Metric:

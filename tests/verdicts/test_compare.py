@@ -219,6 +219,19 @@ def test_runs_that_are_not_comparable_are_refused_with_the_reason_unless_forced(
     assert (forced.comparable, len(forced.pairs)) == (False, 2)
 
 
+def test_forced_comparisons_use_the_scorer_that_a_run_has():
+    metrics = tuple(structs.replace(metric, scorer="choice") for metric in accuracy())
+    a = suite_run("a", binary(30, 60), metrics=metrics)
+    own_metrics = tuple(structs.replace(metric, scorer="other") for metric in accuracy())
+    for b_metrics in (accuracy(), own_metrics):
+        b = suite_run(
+            "b", binary(20, 60), metrics=b_metrics, protocol="official", scorers={"other": "Other@1"},
+            outcomes_by_scorer={"other": binary(20, 60)},
+        )  # fmt: skip
+        (row, *_) = compare([[a], [b]], force=True).pairs
+        assert row.difference == pytest.approx(-1 / 6)
+
+
 def test_a_baseline_file_without_the_version_of_the_suite_is_still_comparable():
     a, b = suite_run("a", binary(3, 6), version=""), suite_run("b", binary(3, 6))
     assert incomparability_reasons(a, b) == []

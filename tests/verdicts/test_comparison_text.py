@@ -25,6 +25,12 @@ def test_a_significant_difference_is_stated_with_its_interval() -> None:
     assert "is 15.0 points worse on gpqa:diamond (95 % interval 1" in summary(("gpqa:diamond", 130, 100))
 
 
+def test_runs_without_any_score_are_not_ranked() -> None:
+    assert sentences(compare([[suite_run(name, outcomes_of([None, None]))] for name in "abc"])) == [
+        "toy: nothing to compare."
+    ]
+
+
 def test_no_significant_difference_is_stated_with_its_interval() -> None:
     line = summary(("aime", 100, 101))
     assert line.startswith("No significant difference on aime (95 % interval -")

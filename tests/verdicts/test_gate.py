@@ -399,10 +399,25 @@ def test_of_several_repeatability_reports_the_one_with_the_largest_limit_applies
     assert noise.repeatability_limits(tmp_path, runs) == {("toy", "strict"): 0.03}
 
 
-def test_noise_is_measured_between_different_runs():
+def test_noise_is_measured_between_different_runs_with_the_same_repeats():
     run = suite_run("one", binary(300, 500))
-    with raises(UsageError):
-        noise.measure([run, run])
+    for other in (run, suite_run("two", outcomes({"a": [1.0, 0.0]}, repeats=2))):
+        with raises(UsageError):
+            noise.measure([run, other])
+
+
+def test_noise_of_an_error_metric_is_measured_on_the_samples_scored_in_all_runs():
+    from evals.scorers.number import rmse
+
+    metric = Metric(name="rmse", of=rmse, pool="whole", better="lower", bounds=None, unit="eV", headline=True)
+    errors = [0.1] * 99 + [10.0]
+    runs = [
+        suite_run(name, outcomes_of(values), metrics=[metric])
+        for name, values in (("one", errors), ("two", [*errors[:99], None]))
+    ]
+    report = noise.measure(runs)
+    assert report.values == pytest.approx((0.1, 0.1))
+    assert report.limit == pytest.approx(0.0)
 
 
 def test_a_candidate_without_any_score_is_inconclusive_about_these_items():
