@@ -21,7 +21,7 @@ MAX_TEXT_CHARS = 6_000
 def page_paths(board: Board, labels: Sequence[str]) -> dict[tuple[Row, str], str]:
     """Return the path of each measured cell's page, relative to the leaderboard.
 
-    Imported runs of several models may have one id; a number distinguishes their pages.
+    Imported runs of several models may share an id; a number distinguishes their pages.
     """
     paths: dict[tuple[Row, str], str] = {}
     counts: Counter[str] = Counter()

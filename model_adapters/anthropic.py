@@ -192,7 +192,7 @@ def parse(raw: bytes, *, seconds: float, display_url: str) -> Reply:
     """Parse a 200 response; raises the error that it reports, or BadReply if it contains no reply."""
     response = decode_response(_decoder, raw, display_url)
     if response.reports_error() or response.content is None:
-        raise error_in_200(raw, display_url, "without content")
+        raise error_in_200(raw, display_url, description="without content")
     stop, finish = parse_finish_reason(response.stop_reason, display_url)
     try:
         content = parse_content(response.content)

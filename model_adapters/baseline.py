@@ -132,7 +132,7 @@ def majority(training_rows: Sequence[Row], test_rows: Sequence[Row]) -> list[flo
 
 
 def magpie_rf(training_rows: Sequence[Row], test_rows: Sequence[Row]) -> list[float]:
-    """Predict with a random forest on the Magpie features that 99 % of the training rows have; missing values are replaced with the training mean."""
+    """Predict with a random forest on the Magpie features that at least 99 % of the training rows have; missing values become the training mean."""
     import numpy as np
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 

@@ -26,7 +26,7 @@ FOLDER = Path(evals.__file__).parent / "demo"
 _OPTION_PLACEHOLDER = re.compile(r"\{\{(.+?)\}\}")
 
 
-class Recorded(Struct, frozen=True):
+class DemoReply(Struct, frozen=True):
     """A reply to one item."""
 
     asks: tuple[str, ...]
@@ -37,10 +37,10 @@ class Recorded(Struct, frozen=True):
 
 
 @lru_cache
-def load_replies(name: str) -> tuple[Recorded, ...]:
+def load_replies(name: str) -> tuple[DemoReply, ...]:
     """Return the recorded replies of a model."""
     lines = (FOLDER / f"{name}.jsonl").read_bytes().splitlines()
-    return tuple(msgspec.json.decode(line, type=Recorded) for line in lines)
+    return tuple(msgspec.json.decode(line, type=DemoReply) for line in lines)
 
 
 class Demo:

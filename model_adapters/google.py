@@ -164,13 +164,13 @@ def parse(raw: bytes, *, seconds: float, display_url: str) -> Reply:
     """Parse a 200 response; raises the error that it reports, or BadReply if it contains no reply."""
     response = decode_response(_decoder, raw, display_url)
     if response.reports_error():
-        raise error_in_200(raw, display_url, "with an error")
+        raise error_in_200(raw, display_url, description="with an error")
     reply_fields: dict[str, Any] = {"usage": _parse_usage(response.usage_metadata), "seconds": seconds}
     reply_fields["model"] = parse_model_name(response.model_version)
     if not response.candidates:
         if reason := as_object(response.prompt_feedback).get("blockReason"):
             return Reply(text=f"prompt blocked: {reason}", stop="filter", **reply_fields)
-        raise error_in_200(raw, display_url, "without candidates")
+        raise error_in_200(raw, display_url, description="without candidates")
     candidate = response.candidates[0]
     stop, finish = parse_finish_reason(
         candidate.finish_reason, display_url, detail=str(candidate.finish_message or "")[:200]

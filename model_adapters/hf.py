@@ -54,7 +54,7 @@ class Transformers(LazyModel[Checkpoint, PendingCall]):
     def __init__(
         self, name: str, *, folder: Path | None, accepts: frozenset[str], switch: str, trust_remote_code: bool
     ) -> None:
-        """`folder`: of the weights; None: `name` is a hub id. `switch`: template variable that switches reasoning on and off."""
+        """`folder`: with the weights; None: `name` is a hub id. `switch`: template variable that switches reasoning on and off."""
         super().__init__()
         self.name = folder.resolve().name if folder else name
         self.accepts = accepts | {"logprobs"}
@@ -65,7 +65,7 @@ class Transformers(LazyModel[Checkpoint, PendingCall]):
         return load(self._source, trusted=self._trusted)
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Return the reply to one prompt, generated in a batch with other calls; raises a ModelError of `errors.py`."""
+        """Return the reply to one prompt, generated in a batch with other calls; raises a ModelError (see `errors.py`)."""
         loaded = await self.loaded()
         images = await _decode_images(prompt)
         if images and not loaded.takes_images:

@@ -56,7 +56,7 @@ class Intern(Chat):
 
 
 def resolve_alias(alias: str, *, base: str, key: str) -> str:
-    """Return the name of the model to which an alias refers; raises UsageError if that cannot be found out."""
+    """Return the name of the model to which an alias refers; raises UsageError if the alias cannot be resolved."""
     url = parse_base_url(base).join("/models")
     try:
         models = list_models(url, headers={"Authorization": f"Bearer {key}"})

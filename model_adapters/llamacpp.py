@@ -43,7 +43,7 @@ class LlamaCpp:
         self._lock = asyncio.Lock()
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Return the reply to one prompt; the first call loads the weights. Raises a ModelError of `errors.py`, or UsageError."""
+        """Return the reply to one prompt; the first call loads the weights. Raises a ModelError (see `errors.py`) or UsageError."""
         async with self._lock:
             if self._server is None:
                 self._server = await asyncio.to_thread(self._load)
@@ -74,7 +74,7 @@ class LlamaCpp:
 
 
 def engine_settings(path: Path, *, slots: int) -> Any:
-    """Return the engine's settings, with which llama.cpp's own HTTP server returns the same replies."""
+    """Return the engine's settings; llama.cpp's own HTTP server returns the same replies with them."""
     import xllamacpp
 
     params = xllamacpp.CommonParams()

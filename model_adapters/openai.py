@@ -180,7 +180,8 @@ def parse(raw: bytes, *, seconds: float, display_url: str) -> Reply:
     """Parse a 200 response; raises the error that it reports, or BadReply if it contains no reply."""
     completion = decode_response(_decoder, raw, display_url)
     if completion.reports_error() or not completion.choices:
-        raise error_in_200(raw, display_url, "with an error" if completion.choices else "without choices")
+        description = "with an error" if completion.choices else "without choices"
+        raise error_in_200(raw, display_url, description=description)
     choice = completion.choices[0]
     message, usage = _message_of(choice), _parse_usage(completion.usage)
     for fault in (choice.error, message.get("error")):
@@ -235,7 +236,7 @@ def _message_of(choice: _Choice) -> Mapping[str, Any]:
 def _choice_error(fault: Any, display_url: str) -> ModelError:
     """Return the error for a fault reported in a choice: according to its code, or a ServerFault if it has none."""
     raw = msgspec.json.encode({"error": fault})
-    error = error_in_200(raw, display_url, "with an incomplete reply")
+    error = error_in_200(raw, display_url, description="with an incomplete reply")
     return ServerFault(str(error)) if type(error) is BadReply else error
 
 

@@ -1,4 +1,4 @@
-"""Colours for all pages in light and dark themes, which colour-blind readers can distinguish."""
+"""Colours of all pages, for light and dark themes; colour-blind readers can distinguish them."""
 
 from __future__ import annotations
 

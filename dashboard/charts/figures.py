@@ -42,12 +42,12 @@ def board(texts: pd.DataFrame, colours: pd.DataFrame, headings: Mapping[str, tup
         .mark_rect()
         .encode(alt.Color("standing:Q", scale=scale, legend=None))
     )
-    text = base.mark_text(fontSize=11, font="DejaVu Sans").encode(text="text:N")  # a font with all marks
+    text = base.mark_text(fontSize=11, font="DejaVu Sans").encode(text="text:N")  # has a glyph for every mark
     return alt.layer(boxes, text).properties(width=alt.Step(130), height=alt.Step(24), background="white")
 
 
 PRINT_WIDTH, PRINT_HEIGHT = 620, 380
-"""Size of a printed figure in points; its labels have 11 to 12 points."""
+"""Size of a printed figure in points; its text is set in 11 and 12 points."""
 
 
 def render_for_print(chart: Figure, file_format: str) -> bytes:
@@ -131,24 +131,24 @@ MAX_CHARS = 28
 
 
 _Box: TypeAlias = tuple[float, float, float]
-"""Left end, height and width of a label; a point is a box of width 0."""
+"""Left end, vertical position and width of a label; a point is a box of width 0."""
 
 
 def _overlaps(label: _Box, x: float, line_height: float, boxes: list[_Box]) -> bool:
     """Return whether the label of a point at `x` would overlap any box other than the point itself."""
-    begin, label_height, label_width = label
+    begin, label_y, label_width = label
     return any(
         begin - width < start < begin + label_width
-        and abs(height - label_height) < line_height
+        and abs(y - label_y) < line_height
         and (width or start != x)
-        for start, height, width in boxes
+        for start, y, width in boxes
     )
 
 
 def place_labels(points: pd.DataFrame, x: str, y: str, *, name: str = "model") -> pd.DataFrame:
     """Return the points with labels that overlap neither each other nor a point.
 
-    The new columns are `name` (the label), `<y>_name` (its height) and `left` (whether it is placed left of its point).
+    The new columns are `name` (the label), `<y>_name` (its vertical position) and `left` (whether it is left of its point).
     Labels that do not fit are empty; the names of these points appear only in tooltips.
     """
     placed = points.sort_values(y, ascending=False).reset_index(drop=True)
@@ -163,16 +163,16 @@ def place_labels(points: pd.DataFrame, x: str, y: str, *, name: str = "model") -
     centre = (placed[x].max() + placed[x].min()) / 2
     x_limits = placed[x].min(), placed[x].max()
     positions = list(zip(placed[x], placed[y], strict=True))
-    # a label is drawn half a line above its height
+    # a label is drawn half a line above its vertical position
     occupied = [(float(x_value), float(y_value) - line_height / 2, 0.0) for x_value, y_value in positions]
-    labels, heights, on_left = [], [], []
+    labels, label_positions, on_left = [], [], []
     for (x_value, y_value), text in zip(positions, placed[name], strict=True):
         prefers_left, width = bool(x_value > centre), character_width * (min(len(text), MAX_CHARS) + 1)
         candidates = [
-            (left, (begin, height, width))
+            (left, (begin, label_y, width))
             for left in (prefers_left, not prefers_left)
             for begin in [x_value - width if left else x_value]
-            for height in (y_value, y_value - line_height, y_value + line_height, y_value - 2 * line_height)
+            for label_y in (y_value, y_value - line_height, y_value + line_height, y_value - 2 * line_height)
             if left == prefers_left or x_limits[0] <= begin <= x_limits[1] - (0 if left else width)
         ]
         available = [
@@ -182,9 +182,9 @@ def place_labels(points: pd.DataFrame, x: str, y: str, *, name: str = "model") -
         if text and available:
             occupied.append(box)
         labels.append(text if available else "")
-        heights.append(box[1])
+        label_positions.append(box[1])
         on_left.append(left)
-    return placed.assign(**{f"{y}_name": heights, "name": labels, "left": on_left})
+    return placed.assign(**{f"{y}_name": label_positions, "name": labels, "left": on_left})
 
 
 PAGE_BACKGROUND = {False: "#ffffff", True: "#12161c"}

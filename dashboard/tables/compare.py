@@ -62,23 +62,22 @@ class Match(NamedTuple):
     """Reasons why the runs are not comparable; empty if they are."""
 
 
-def matches(sides: Sequence[Sequence[Entry]]) -> list[Match]:
-    """Match the runs of several models by suite and protocol; `sides`: the runs of each model.
+def matches(runs_of_models: Sequence[Sequence[Entry]]) -> list[Match]:
+    """Match the runs of several models by suite and protocol; `runs_of_models`: the runs of each model.
 
     Labels are unique. A suite on which the models have no protocol or no data in common is included, with the reasons why it
     is not comparable.
     """
-    first_side = sides[0]
+    first_runs, *other_runs = runs_of_models
     suite_matches, matched_suites = [], set()
-    for entry in first_side:
-        counterparts = [_counterpart(entry, side) for side in sides[1:]]
+    for entry in first_runs:
+        counterparts = [_counterpart(entry, runs) for runs in other_runs]
         if all(counterparts):
             matched_suites.add(entry.card.config.suite)
             suite_matches.append(_match_runs((entry, *(run for run in counterparts if run))))
-    for suite in dict.fromkeys(entry.card.config.suite for entry in first_side):
+    for suite in dict.fromkeys(entry.card.config.suite for entry in first_runs):
         newest_runs = [
-            next((candidate for candidate in side if candidate.card.config.suite == suite), None)
-            for side in sides
+            next((run for run in runs if run.card.config.suite == suite), None) for runs in runs_of_models
         ]
         if suite not in matched_suites and all(newest_runs):
             suite_matches.append(_match_runs(tuple(run for run in newest_runs if run)))
@@ -90,15 +89,15 @@ def matches(sides: Sequence[Sequence[Entry]]) -> list[Match]:
     return sorted(unique_matches, key=lambda match: (bool(match.why_not), match.label))
 
 
-def _counterpart(entry: Entry, side: Sequence[Entry]) -> Entry | None:
-    """Return a model's run on the same suite, protocol and data: if there is one, a comparable run on the same samples."""
+def _counterpart(entry: Entry, runs: Sequence[Entry]) -> Entry | None:
+    """Return one of a model's runs on the same suite, protocol and data, preferably a comparable one on the same samples."""
 
     def mismatch(run: Entry) -> tuple[bool, bool]:
         selections = {(config.limit, selection_of(config)) for config in (run.card.config, entry.card.config)}
         return bool(_match_runs((entry, run)).why_not), len(selections) > 1
 
-    runs = (run for run in side if run.configuration == entry.configuration)
-    return min(runs, key=mismatch, default=None)
+    candidates = (run for run in runs if run.configuration == entry.configuration)
+    return min(candidates, key=mismatch, default=None)
 
 
 def _match_runs(entries: tuple[Entry, ...]) -> Match:
@@ -160,7 +159,7 @@ def compare_headlines(suite_matches: Sequence[Match]) -> list[Row]:
 
 
 def better_side(row: Row) -> str:
-    """Return which side is significantly better at 5 % after adjustment: `A better`, `B better`, or `n.s.` if neither is."""
+    """Return which run is significantly better at 5 % after adjustment: `A better`, `B better`, or `n.s.` if neither is."""
     if row.p_adjusted is None or row.p_adjusted > 1 - compare.LEVEL or not row.difference:
         return "n.s."
     return "B better" if (row.difference > 0) == (row.better == "higher") else "A better"
@@ -265,8 +264,8 @@ def _pair_samples(key_a: _RunKey, key_b: _RunKey, others: tuple[_RunKey, ...]) -
     )
     is_binary = metric.bounds == (0.0, 1.0) and all(
         value in (0.0, 1.0)
-        for side in (a, b)
-        for point in side.outcomes_under(metric).points
+        for suite_run in (a, b)
+        for point in suite_run.outcomes_under(metric).points
         if (value := point.value) is not None
     )
     frame["quadrant"] = _label_quadrants(frame, metric, is_binary=is_binary)

@@ -303,7 +303,7 @@ _JSONL_QUERY = """
 
 
 def _select_records(path: Path, files: Sequence[str]) -> str:
-    """Return an SQL query of a run's records; empty if the run has no files of records."""
+    """Return an SQL query of a run's records; empty if the run has no record files."""
     selects = []
     if "records.parquet" in files:
         selects.append(
@@ -321,7 +321,7 @@ def _select_records(path: Path, files: Sequence[str]) -> str:
 
 
 def _select_samples(path: Path, files: Sequence[str]) -> str:
-    """Return an SQL query of a run's samples; empty if the run has no files of samples."""
+    """Return an SQL query of a run's samples; empty if the run has no sample files."""
     if "samples.parquet" in files:
         source = f'SELECT id, "group", cluster, target, options, json FROM read_parquet({_sql_path(path / "samples.parquet")}, hive_partitioning=false)'
     elif "samples.jsonl" in files:

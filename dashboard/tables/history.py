@@ -36,7 +36,7 @@ class History(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Return the name of its column on the leaderboard."""
+        """Return the label of the leaderboard's column for this suite and protocol."""
         return f"{self.suite} · {self.protocol}"
 
 
@@ -65,7 +65,7 @@ def models_with_history(entries: Sequence[Entry]) -> list[str]:
     models = {entry.card.model for entry in entries if entry.headline}
     prefix_counts = Counter(match[1] for model in models if (match := re.fullmatch(r"(.*?\D)\d+", model)))
     names = [*models, *(prefix for prefix, count in prefix_counts.items() if count > 1)]
-    lengths = {name: len(found[0].entries) for name in names if (found := histories(entries, name))}
+    lengths = {name: len(longest.entries) for name in names for longest in histories(entries, name)[:1]}
     return sorted(lengths, key=lambda name: (-lengths[name], name))
 
 

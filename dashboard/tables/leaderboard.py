@@ -106,7 +106,7 @@ class Cell(Struct, frozen=True, kw_only=True):
     runs: int = 1
     """Number of runs of this model in this column."""
     has_unusual_temperature: bool = False
-    """Whether its temperature is not the most frequent one in the column."""
+    """Whether the run's temperature is not the most frequent one in the column."""
 
     @property
     def marks(self) -> dict[str, str]:

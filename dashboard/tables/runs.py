@@ -32,7 +32,7 @@ class Progress(NamedTuple):
     done: int
     expected: int
     last_started: float
-    """When the call of the last record started, in seconds since the epoch; 0 if there are no records."""
+    """Start of the latest recorded call, in seconds since the epoch; 0 if there are no records."""
     output_tokens: int
     verdicts: dict[str, int]
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NOT_RIGHT = "not right"
-"""Choice of all outcomes except `right`, including failures and absent samples."""
+"""Filter that selects all outcomes except `right`, including failures and absent samples."""
 ABSENT = "absent"
 """Verdict on a sample without a record in the run."""
 
@@ -55,7 +55,7 @@ def listing(entries: Sequence[Entry]) -> pd.DataFrame:
 
 
 def outcome_choices(frame: pd.DataFrame, run: int) -> list[str]:
-    """Return the kinds of outcomes in one run of a listing, most frequent first, and `NOT_RIGHT` if some are right, some not."""
+    """Return the kinds of outcomes in one run of a listing, most frequent first, and `NOT_RIGHT` if some but not all are right."""
     counts: Counter[str] = Counter()
     for verdict, count in frame[f"verdict{run}"].value_counts().items():
         counts[str(verdict).partition(":")[0]] += int(count)

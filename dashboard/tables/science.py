@@ -70,9 +70,9 @@ def scores_by_source(board: Board, claims: Iterable[Claim]) -> ScoresBySource:
 
 
 def _main_columns(board: Board, labels: Iterable[str]) -> list[str]:
-    """Return one of these columns for each suite and protocol: that of the most models, of equal ones that of the newest run.
+    """Return one column for each suite and protocol: the column with the most models or, among equals, with the newest run.
 
-    Several columns of a suite and protocol have different versions, data, judges or metrics.
+    If a suite and protocol have several columns, these differ in version, data, judge or metric.
     """
     alternatives: dict[tuple[str, str], list[tuple[int, float, str]]] = defaultdict(list)
     for label in labels:

@@ -132,9 +132,9 @@ def _bounds(entry: Entry) -> stats.Bounds | None:
 
 
 def _bounded_p(in_group: pd.DataFrame, outside: pd.DataFrame, bounds: stats.Bounds) -> float:
-    """Return the p-value of a difference of independent means of bounded values, from their intervals; 1 if one has none.
+    """Return the p-value of a difference of independent means of bounded values; 1 if a mean has no interval.
 
-    Unlike a t-test, it does not take a few equal values for certainty (MOVER, Zou and Donner 2008).
+    Unlike a t-test, this test by intervals does not take a few equal values for certainty (MOVER, Zou and Donner 2008).
     """
     parts = (
         stats.clustered_mean(part["value"].tolist(), part["cluster"].tolist(), bounds=bounds)

@@ -109,9 +109,9 @@ def _parse_and_check(text: str) -> Structure:
         structure = _parse_description(text, description) if description else parse_structure(text)
         cell = (*structure.lattice.abc, *structure.lattice.angles, structure.lattice.volume)
     except (ValueError, KeyError, IndexError, ArithmeticError) as error:
-        is_reason = isinstance(error, ValueError) and str(error)
+        has_reason = isinstance(error, ValueError) and str(error)
         raise DataError(
-            f"no crystal: {str(error).splitlines()[0][:120] if is_reason else 'the text cannot be parsed'}"
+            f"no crystal: {str(error).splitlines()[0][:120] if has_reason else 'the text cannot be parsed'}"
         ) from error
     if not 0 < len(structure) <= MAX_SITES:
         raise DataError(

@@ -21,7 +21,7 @@ from evals.scorers.molecule_forms import MoleculeForms, similarities
 MAX_ATOMS = 300
 """Maximum number of atoms of a molecule that is drawn; drawings of larger molecules are illegible."""
 MAX_SEARCH_ATOMS = 120
-"""Maximum number of atoms of a molecule for which a common substructure is searched."""
+"""Maximum number of atoms of a molecule in the search for a common substructure."""
 SEARCH_S = 2
 """Time limit of the search in seconds, after which the largest substructure found so far is used."""
 MOLECULE_SIZE = (420, 250)

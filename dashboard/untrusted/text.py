@@ -5,7 +5,7 @@ r"""Show untrusted text from models and data sets verbatim, so that it cannot af
 
 Streamlit parses most strings as Markdown, in two passes: first links, images, HTML, formulas and directives such as
 `:red[...]`, then bare URLs, `:emoji:`, icons and arrows in the remaining text. Against the first pass, punctuation is
-escaped as character references; against the second, a word joiner (U+2060, of zero width) is inserted into its patterns.
+escaped as character references; against the second, a word joiner (U+2060, of zero width) is inserted into its matches.
 Of the formulas, only safe ones are typeset (`formulas.py`).
 """
 
@@ -34,7 +34,7 @@ _WWW_DOT = re.compile(r"(?<=www)(?=\.)", re.IGNORECASE)
 
 
 def visible(text: str) -> str:
-    r"""Return text in which code points replace control, bidirectional and zero-width characters.
+    r"""Return text with control, bidirectional and zero-width characters replaced by their code points.
 
     >>> visible("a\x1b[2Jb\u202ec")
     'a⟨U+001B⟩[2Jb⟨U+202E⟩c'

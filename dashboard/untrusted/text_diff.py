@@ -22,7 +22,7 @@ class Fragment(NamedTuple):
 
     text: str
     marked: bool
-    """Whether it differs from the other side."""
+    """Whether the fragment differs from the other text."""
 
 
 Line = list[Fragment]

@@ -82,7 +82,7 @@ def main() -> None:
     )  # fmt: skip
     against = right.segmented_control(
         "Compare with", BASELINES, default=BASELINES[1], key="against", bind="query-params",
-        help="The gate pairs the two runs sample by sample at alpha 0.05; missing outcomes count against the later one.",
+        help="The gate pairs the two runs sample by sample at alpha 0.05; missing outcomes count against the later run.",
     )  # fmt: skip
     histories = history.histories(index.entries, model or "")
     if not histories:

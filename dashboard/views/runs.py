@@ -234,8 +234,8 @@ def main() -> None:
     state.list_broken_runs(index.broken)
     entries = sorted(index.entries, key=lambda entry: -entry.card.started)
     matching_entries = draw_filters(entries)
-    selected_of = "" if len(matching_entries) == len(entries) else f"{len(matching_entries):,} of "
-    st.header(f"{selected_of}{count_of(len(entries), 'run')}", anchor=False)
+    match_count = "" if len(matching_entries) == len(entries) else f"{len(matching_entries):,} of "
+    st.header(f"{match_count}{count_of(len(entries), 'run')}", anchor=False)
     totals = run_tables.totals(matching_entries)
     texts = []
     if totals["output"]:

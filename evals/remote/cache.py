@@ -5,7 +5,7 @@
     <cache>/remote/runs/<key>/.remote.json   where the run's files come from, with their sizes and hashes
     <cache>/remote/views/<key>/              the results folder of an address: links into `runs`
 
-It may be deleted at any time; the next command fetches what it needs again.
+The cache may be deleted at any time; the next command fetches what it needs again.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ MAX_BATCH_OBJECTS, MAX_BATCH_BYTES = 256, 64 << 20
 CHUNK_BYTES = 8 << 20
 """Number of bytes that are read at once."""
 RENAME_SCHEMES = ("file", "sftp")
-"""Schemes of file systems on which others can see a half-written file: files are written under another name and then renamed."""
+"""Schemes of file systems on which other processes can see a half-written file: files are written under another name, then renamed."""
 _SECRET_NAME = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|SAS|CONNECTION_STRING", re.IGNORECASE)
 
 

@@ -323,7 +323,7 @@ class _BatchCollector:
     async def _resubmit_without_field(
         self, job: Job, batch: LoggedBatch, results: Mapping[str, Reply | Exception]
     ) -> bool:
-        """If all requests of a batch were rejected because of one field, submit them again without it; return whether they were."""
+        """Submit the requests of a batch again, without a field, if all were rejected because of that field; return whether they were."""
         rejections = [result for result in results.values() if isinstance(result, Rejected)]
         if not rejections or len(rejections) < len(results):
             return False

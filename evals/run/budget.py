@@ -8,7 +8,7 @@ from evals.profiles import Price
 from evals.types import Failure, Reply, Score, Usage
 
 MAX_UNMETERED = 8
-"""Number of replies without token counts after which a limit cannot be applied, if no reply has any."""
+"""Number of replies without token counts after which a limit cannot be applied, unless other replies have token counts."""
 
 
 class Spending:
@@ -72,7 +72,7 @@ class Budget:
         self.spent_usd = 0.0
 
     def add(self, reply: Reply) -> None:
-        """Add the cost and tokens of one of the model's replies; a filtered one may have none."""
+        """Add the cost and tokens of one of the model's replies; a filtered reply may have none."""
         if reply.stop != "filter" or reply.usage != Usage():
             self._add(reply.usage, self.price, self.price_factor)
 

@@ -71,7 +71,7 @@ class Caller:
         self.replies = 0
         """Number of calls that returned a reply."""
         self.backing_off = self.rate_limited = 0
-        """Numbers of calls that wait for a retry: after other faults, and after rate limits or timeouts."""
+        """Numbers of calls that wait for a retry: `rate_limited` after rate limits and timeouts, `backing_off` after other faults."""
         self._model, self._pace, self._timeout_s = model, pace, timeout_s
         self._stop, self._end, self._on_back_off, self._say = stop, end, on_back_off, say
         self._ready = model.ready if isinstance(model, HasStartup) else None

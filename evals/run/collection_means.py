@@ -40,8 +40,12 @@ def _without_subsets(means: Sequence[tuple[dict[str, Any], set[int]]]) -> list[d
 
     `means`: each with the identities of its cards, since the runs of one command share their id.
     """
-    complete = [cards for entry, cards in means if not entry["missing"]]
-    return [entry for entry, cards in means if not entry["missing"] or not any(cards <= c for c in complete)]
+    complete = [card_ids for entry, card_ids in means if not entry["missing"]]
+    return [
+        entry
+        for entry, card_ids in means
+        if not entry["missing"] or not any(card_ids <= others for others in complete)
+    ]
 
 
 def _by_model(collection: Collection, cards: Sequence[Card]) -> dict[str, list[Card]]:
@@ -58,7 +62,7 @@ def _means_of_model(
 ) -> Iterator[tuple[dict[str, Any], set[int]]]:
     """Yield the mean of each protocol for which at least half of the columns have been run, with the identities of its cards.
 
-    If the runs fall into several sets that are not comparable, the set with the fewest missing columns is used; of
+    If the runs fall into several sets that are not comparable, the set with the fewest missing columns is used; among
     equal ones, a set without marks, then the newest.
     """
     for protocol in collection.protocol_names:

@@ -90,7 +90,7 @@ def forecast(session: Session) -> list[Forecast]:
     return [suite_forecast for forecasts in by_model for suite_forecast in forecasts]
 
 
-def hours_together(forecasts: Sequence[Forecast]) -> float:
+def hours_side_by_side(forecasts: Sequence[Forecast]) -> float:
     """Return the hours that all models of a command take together, without the suites whose time is unknown.
 
     Models run concurrently, except those whose forecasts are `in_turn`.

@@ -27,7 +27,7 @@ _saved_thresholds: list[tuple[int, int, int]] = []
 
 @contextmanager
 def on_interrupt(handler: Callable[[], None]) -> Iterator[None]:
-    """Call a handler on SIGINT and SIGTERM while the context is open, besides the handlers of other contexts on the same loop.
+    """Call a handler on SIGINT and SIGTERM while the context is open, in addition to those of other contexts on the same loop.
 
     If the loop is blocked (`BLOCKED_S`), a further signal raises KeyboardInterrupt. Has no effect on event loops without signal handlers, e.g. outside the main thread.
     """

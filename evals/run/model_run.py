@@ -124,7 +124,7 @@ class ModelRun:
 
     @property
     def is_sequential(self) -> bool:
-        """Return whether the model shares one lane with the others that must take turns, e.g. since they compute on this machine."""
+        """Return whether the model takes turns with others in one lane, e.g. because they compute on this machine."""
         request = self.request
         return request.one_model_at_a_time or request.cluster is not None or is_local(self.model)
 
@@ -223,9 +223,7 @@ class ModelRun:
         self.context.progress.add(self.progress)
         try:
             if self.request.batch:
-                await (
-                    self._check_scorers()
-                )  # the runner, which does so too, is created when the batches have ended
+                await self._check_scorers()  # the runner checks them only once the batches have ended
                 self._batch_wait = BatchWait(
                     say=(lambda _: None) if self.context.quiet else self.say, warn=self.say
                 )
@@ -370,7 +368,7 @@ def _check_pending_batches(request: RunRequest, job: Job) -> None:
 
 
 def _start_messages(job: Job) -> Iterator[str]:
-    """Yield a warning of useless repeats, and whether the run is reused or resumed."""
+    """Yield a warning if all repeats will be identical, and a message if the run is reused or resumed."""
     if job.repeats > 1 and job.sampling.temperature == 0.0:
         yield f"warning: {job.repeats} repeats at temperature 0 will be identical; set --temperature"
     if job.reuse_message:
@@ -381,7 +379,7 @@ def _start_messages(job: Job) -> Iterator[str]:
 
 
 def _finalize(job: Job, budget: Budget, *, health: Health, interrupted: bool) -> None:
-    """Finalize a job's run, compute its metrics, and write its card; a run that was only reused keeps its notes and its end."""
+    """Finalize a job's run, compute its metrics, and write its card; a reused run keeps its notes and the time at which it ended."""
     card = job.writer.card
     job.writer.finalize()
     is_reused = card.status != "running"

@@ -135,7 +135,7 @@ class LengthPredictor:
             (self._group_sums.get(group) or self._group_sums.setdefault(group, _Sums())).add(x, y)
 
     def log_tokens(self) -> array[float]:
-        """Return the logarithm of the expected tokens for every sample; without estimates, of the sampling's `max_tokens`."""
+        """Return the logarithm of the expected tokens for every sample; without estimates, that of `max_tokens`."""
         if not self.has_estimates:
             return array("d", [self._log_limit]) * len(self._predictor_values)
         if self._suite_sums.n < MIN_REPLIES:
@@ -150,7 +150,7 @@ class LengthPredictor:
         return array("d", (intercept + slope * x + effects.get(group, 0.0) for x, group in pairs))
 
     def ranks(self) -> array[float]:
-        """Return each sample's rank by expected length, from 0 to 1 within the suite; of equal lengths, the first ranks higher."""
+        """Return each sample's rank by expected length, from 0 to 1 within the suite; among equal lengths, the first ranks higher."""
         values = self.log_tokens() if self.has_estimates else self._predictor_values
         ranks = array("d", [0.0]) * len(values)
         for rank, position in enumerate(sorted(range(len(values) - 1, -1, -1), key=values.__getitem__)):
@@ -159,7 +159,10 @@ class LengthPredictor:
 
 
 def _log_lengths(job: Job) -> array[float]:
-    """Return the log length of each sample's reply in an earlier run, in tokens or, if not counted, ms; if missing, their mean."""
+    """Return the log length of each sample's reply in an earlier run, or the mean log length if there is no such reply.
+
+    Lengths are in tokens or, if these were not counted, in milliseconds.
+    """
     has_tokens = any(tokens for tokens, _ in job.lengths.values())
     log_lengths = {
         sample_id: log1p(tokens if has_tokens else 1000 * seconds)

@@ -48,7 +48,7 @@ def suite_of(card: Card) -> Suite:
 
 
 def suite_from_card(card: Card) -> Suite:
-    """Return a suite with the metrics that a card has estimates of; it can neither build prompts nor score."""
+    """Return a suite with the metrics for which a card has estimates; it can neither build prompts nor score."""
     name, _, variant = card.config.suite.partition(":")
     names = tuple(card.scorers) or ("score",)
     metrics = tuple(_metric_from_card(estimate, names) for estimate in card.estimates if not estimate.group)
@@ -175,9 +175,9 @@ def aggregates(cards: Sequence[Card]) -> list[dict[str, Any]]:
     """Return the aggregates that suites define over their variants, and means over the columns of collections.
 
     The value is None if a variant or a column is missing. Runs are combined only if they agree in all `CONDITIONS`. If there
-    are several such sets of runs, the one with the most variants represents the model; of equally large sets, real data come
+    are several such sets of runs, the one with the most variants represents the model; among equally large sets, real data come
     before sample items, then full benchmarks before subsets, then the newest. `left_out` has a line for each variant that only
-    other sets have, with the differences.
+    other sets contain, with the differences.
     """
     results = []
     groups: dict[tuple[str, str, str], list[Card]] = {}

@@ -170,7 +170,7 @@ def _make_config(
     is_subset: bool,
 ) -> Config:
     """Return the configuration that identifies a run. `samples`: the selected ones; `is_subset`: whether these are not all."""
-    words = _prompts_hash(suite.prompter(data), samples) if suite.in_memory else ""
+    prompts_hash = _prompts_hash(suite.prompter(data), samples) if suite.in_memory else ""
     return Config(
         suite=suite.id,
         version=suite.version,
@@ -185,7 +185,7 @@ def _make_config(
         max_pixels=options.max_pixels if "image" in suite.needs else None,
         judge=options.judge if suite.judged else "",
         engine=options.engine,
-        words=suite.upstream.card()["asks_sha256"][:16] if suite.upstream else words,
+        words=suite.upstream.card()["asks_sha256"][:16] if suite.upstream else prompts_hash,
         system=options.system,
     )
 

@@ -47,7 +47,7 @@ def expected_precision(plan: Plan) -> Precision | None:
     metric = plan.suite.headline
     if not clusters or metric.pool == "whole" or metric.bounds != (0.0, 1.0):
         return None
-    basis = f"of 50 %, {clusters:,} independent items"
+    basis = f"at a score of 50 %, {clusters:,} independent items"
     if metric.pool == "micro":
         interval = wilson(clusters / 2, clusters)
         return Precision(((interval.high or 0.0) - (interval.low or 0.0)) / 2, bound=True, basis=basis)

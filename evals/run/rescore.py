@@ -83,7 +83,7 @@ def rescore_records(
                 rescored: dict[int, Record] = {}
                 try:
                     runner.run(_rescore_batch(scoring, samples, batch, rescored))
-                finally:  # after an interrupt, the records that were rescored before it
+                finally:  # after an interrupt too, so that records rescored before it are kept
                     yield from ((batch[index], rescored[index]) for index in sorted(rescored))
         finally:
             runner.run(scoring.close())

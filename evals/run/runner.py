@@ -34,9 +34,9 @@ from evals.types import Failure, Model, Prompt, Record, Reply, Sample
 MAX_FAILURES = 8
 """Number of failed calls after which a run without any reply ends."""
 SAMPLE_FAULTS = frozenset({"context", "rejected"})
-"""Kinds of failures that may be due to the sample alone, e.g. because it is too long, as the first calls are for the longest."""
+"""Kinds of failures that may be due to the sample alone, e.g. because it is too long; calls for the longest samples come first."""
 MAX_SLOW_FAILURES = 3
-"""The same limit once calls have failed for a minute, since further failures may take as long."""
+"""Limit in place of `MAX_FAILURES` once calls have failed for a minute, since further failures may take as long."""
 MAX_UNSCORED = 256
 """Maximum number of replies that wait for a slow scorer; at this number, workers pause."""
 

@@ -48,7 +48,7 @@ class NamedModel(Struct, frozen=True):
 
 
 class Session:
-    """Execution of one request. `suites` are run besides those in the request; `models` replace the request's models."""
+    """Execution of one request. `suites` are run in addition to the request's; `models` replace the request's models."""
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from evals.run.dry_run import Forecast, hours_together
+from evals.run.dry_run import Forecast, hours_side_by_side
 
 
 class Totals(Struct, frozen=True, kw_only=True):
@@ -21,7 +21,7 @@ class Totals(Struct, frozen=True, kw_only=True):
     input_tokens: int
     output_tokens: int
     bound: bool
-    """Whether `output_tokens` is an upper bound, because the tokens of at least one run are."""
+    """Whether `output_tokens` is an upper bound, because the output tokens of at least one run are an upper bound."""
     cost_usd: float | None
     """Sum of the known costs; None if there are calls to make and all their costs are unknown."""
     unpriced: int
@@ -53,6 +53,6 @@ def totals(parts: Sequence[Sequence[Forecast]]) -> Totals:
         cost_usd=sum(costs) if costs or not unfinished else None,
         unpriced=len(unfinished) - len(costs),
         hours=sum(forecast.hours or 0.0 for forecast in unfinished),
-        hours_side_by_side=sum(map(hours_together, parts)),
+        hours_side_by_side=sum(map(hours_side_by_side, parts)),
         untimed=sum(forecast.hours is None for forecast in unfinished),
     )

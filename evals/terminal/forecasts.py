@@ -11,7 +11,7 @@ from msgspec import structs
 from evals import profiles
 from evals.plain import count_of, percent, percent_digits
 from evals.records.card import Card
-from evals.run.dry_run import Forecast, hours_together
+from evals.run.dry_run import Forecast, hours_side_by_side
 from evals.run.progress import duration_text
 from evals.run.sweep_totals import Totals
 from evals.terminal.layout import Column, table, wrap
@@ -69,7 +69,7 @@ def _concurrent_time_lines(forecasts: Sequence[Forecast]) -> list[str]:
     has_multiple_models = len({forecast.model for forecast in forecasts}) > 1
     if not has_multiple_models or not pending or any(forecast.hours is None for forecast in pending):
         return []
-    return ["", f"All models together take about {duration_text(3600 * hours_together(forecasts))}."]
+    return ["", f"All models together take about {duration_text(3600 * hours_side_by_side(forecasts))}."]
 
 
 def _grouped_remarks(forecasts: Sequence[Forecast]) -> list[str]:

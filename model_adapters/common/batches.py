@@ -45,7 +45,7 @@ class _VendorBatches:
     def __init__(self, model: HttpModel) -> None:
         self._model, self._client = model, model.client
         self._undecodable: dict[str, bytes] = {}
-        """Name of a file of results -> SHA-256 of its content, in which a line could not be decoded."""
+        """Name of a results file in which a line could not be decoded -> SHA-256 of its content."""
 
     @property
     def left_out(self) -> dict[str, str]:
@@ -63,7 +63,7 @@ class _VendorBatches:
     def _decode_results(
         self, name: str, raw: bytes, kind: type[L], parse: Callable[[L], Reply | Exception]
     ) -> dict[str, Reply | Exception]:
-        """Return the results in a file of lines by the name of their request, a line that cannot be decoded as an error.
+        """Return the results in a JSON Lines file by the name of their request; a line that cannot be decoded becomes an error.
 
         Raises BadReply if a line cannot be decoded and the same content was not received before, since the transfer may have
         failed, or if no line names a request.
@@ -88,7 +88,7 @@ class _VendorBatches:
 
 
 def _parse_outcome(model: HttpModel, status: int, raw: bytes, sampling: Sampling) -> Reply | Exception:
-    """Return the reply or the error that the same direct call would have produced."""
+    """Return the reply or the error that the same call would have produced outside a batch."""
     try:
         if 200 <= status < 300:
             return model.parse_response(raw, sampling, seconds=0.0)

@@ -22,14 +22,14 @@ _REASONING_NAME = re.compile(r"think|thought|reasoning(?!_?(?:effort|tokens|time
 _TOOL_CALL_NAME = re.compile(r"^(?:tool|function|mcp)_?(?:use|calls?)$", re.IGNORECASE)
 """Names of tool-call fields, and types of tool-call parts."""
 _TOOL_RESULT_TYPE = re.compile(r"tool_result$")
-"""Types of parts with the result of a tool that the vendor has called (Anthropic), which is no text of the model."""
+"""Types of parts with the result of a tool that the vendor has called (Anthropic), which is not the model's text."""
 _TEXT_FIELDS = ("text", "thinking", "reasoning", "think", "thought", "summary", "refusal", "value", "content")
 """Fields of a part that may contain its text."""
 MAX_DEPTH = 8
 
 
 class Content(NamedTuple):
-    """The parsed content of a message; None for text, reasoning or a refusal that it lacks."""
+    """The parsed content of a message; text, reasoning and refusal are None if the message has none."""
 
     text: str | None = None
     reasoning: str | None = None
@@ -54,7 +54,7 @@ def parse_content(content: Any) -> Content:
     if isinstance(content, dict):
         content = [content]
     if not isinstance(content, list):
-        raise TypeError("its content is neither a text nor a list of parts")
+        raise TypeError("its content is neither text nor a list of parts")
     texts: list[str] = []
     thoughts: list[str] = []
     refusals: list[str] = []

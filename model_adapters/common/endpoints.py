@@ -26,7 +26,7 @@ MIN_PAUSE_S, MAX_PAUSE_S = 1.0, 30.0
 MAX_FAILURES = 3
 """Consecutive failures after which a reachable server counts as lost."""
 CHECK_DELAY_S = 0.05
-"""Delay of the check whether calls should be moved: after the end of a call, or at least after the previous check."""
+"""Delay of the check for calls that should be moved, after the end of a call; also the minimum interval between checks."""
 MIN_SPEEDUP = 2.0
 """Ratio of mean durations above which calls are moved to a faster server."""
 MIN_SPEEDUP_UNMEASURED = 4.0
@@ -346,7 +346,7 @@ class Endpoints:
             self._pending_check = asyncio.get_running_loop().call_later(after_s, self._move_calls)
 
     def _move_calls(self) -> None:
-        """Move calls from slow servers to the fastest one with free capacity; servers have some once the queue is empty."""
+        """Move calls from slow servers to the fastest one with free capacity, which servers have once the queue is empty."""
         self._pending_check = None
         now = asyncio.get_running_loop().time()
         idle = [e for e in self._endpoints.values() if e.usable and e.replies >= MIN_REPLIES and e.load < 1]

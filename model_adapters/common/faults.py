@@ -277,7 +277,7 @@ def is_error(value: Any) -> bool:
     return any(value.values()) and not (codes and all(code in _SUCCESS_VALUES for code in codes))
 
 
-def error_in_200(raw: bytes, url: str, description: str) -> ModelError:
+def error_in_200(raw: bytes, url: str, *, description: str) -> ModelError:
     """Return the error reported in the body of a 200 response; `description`: used if the body states no status.
 
     A code or a known phrase is treated like the equivalent HTTP status, so that an overloaded server slows the run down and

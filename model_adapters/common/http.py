@@ -1,6 +1,6 @@
-"""The HTTP client of all adapters: failures are raised as errors of `errors.py`, with messages free of secrets.
+"""The HTTP client of all adapters: failures are raised as the errors in `errors.py`, with messages free of secrets.
 
-It is built on aiohttp, since the vendors' SDKs take ten times the CPU per call, and one core must keep a cluster busy.
+It is built on aiohttp, since the vendors' SDKs take ten times the CPU time per call, and one core must keep a cluster busy.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class Client:
     async def send(
         self, method: str, path: str, *, max_bytes: int = MAX_RESPONSE_BYTES, **options: Any
     ) -> bytes:
-        """Return the body of a response; `options` are aiohttp's. Raises a ModelError of `errors.py`.
+        """Return the body of a response; `options` are aiohttp's. Raises a ModelError (see `errors.py`).
 
         `max_bytes`: size limit in bytes. Any 2xx status counts as success: some servers reply with 201 or 206.
         """

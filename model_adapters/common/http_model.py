@@ -80,5 +80,5 @@ def decode_response(decoder: msgspec.json.Decoder[T], raw: bytes, display_url: s
         return decode(decoder, raw)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         if parse_fault(raw).status is not None:
-            raise error_in_200(raw, display_url, "with an error") from None
+            raise error_in_200(raw, display_url, description="with an error") from None
         raise invalid_response(raw, error, display_url) from error

@@ -5,7 +5,7 @@ Each adapter's module describes its engine with an `Engine`. All functions block
 
     EVALS_ENGINE_PYTHON   Python interpreter of the engine; default: this one
     EVALS_ENGINE_ARGS     additional options for the engine's command line
-    EVALS_ENGINE_START_S  seconds until it must be ready
+    EVALS_ENGINE_START_S  seconds until the server must be ready
 
 Set by `evals/run/cluster/` for replicas on a cluster:
 

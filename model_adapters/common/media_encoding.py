@@ -9,7 +9,7 @@ from evals.types import Media, Prompt
 
 
 async def encode_media(prompt: Prompt, *kinds: str) -> dict[str, tuple[str, str]]:
-    """Return a prompt's media of these kinds as (MIME type, base64), by SHA-256; raises Rejected if some cannot be sent."""
+    """Return a prompt's media of these kinds as (MIME type, base64), by SHA-256; raises Rejected if one cannot be sent."""
     parts = [part for message in prompt.messages for part in message.parts]
     media = [part for part in parts if isinstance(part, Media) and part.kind in kinds]
     if not media:

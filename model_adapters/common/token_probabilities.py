@@ -9,7 +9,7 @@ from evals.seams import Decoding, TokenLikelihoods
 BLOCK_POSITIONS = 128
 """Number of positions whose probabilities are computed at once, in float32."""
 SORTED_TOKENS = 256
-"""Number of likeliest tokens that are sorted to find those that can be drawn; if more can be drawn, all are sorted."""
+"""Number of likeliest tokens that are sorted to find those that truncation keeps; if it keeps more, all are sorted."""
 
 
 def token_statistics(logits: Any, tokens: Any, decoding: Decoding) -> Any:
@@ -51,17 +51,17 @@ def _block_statistics(logits: Any, tokens: Any, decoding: Decoding) -> Any:
 
 
 def _truncated_above_and_mass(logprobs: Any, tokens: Any, decoding: Decoding, count: int) -> tuple[Any, Any]:
-    """Return above and mass under truncated sampling, from the `count` likeliest tokens, or from all if more can be drawn."""
+    """Return above and mass under truncated sampling, from the `count` likeliest tokens, or from all if more are kept."""
     top, order = logprobs.topk(min(count, logprobs.shape[1]), dim=-1)
-    drawable = _drawable_mask(logprobs, top, decoding)
-    weights = ((top - top[:, :1]) / decoding.temperature).double().exp() * drawable
+    kept = _kept_mask(logprobs, top, decoding)
+    weights = ((top - top[:, :1]) / decoding.temperature).double().exp() * kept
     is_own = order == tokens[:, None]
     before = weights.cumsum(dim=-1) - weights
     total = weights.sum(dim=-1)
     mass = (weights * is_own).sum(dim=-1) / total
     above = (before * is_own).sum(dim=-1) / total
     above[mass == 0] = 1.0
-    keeps_more = drawable[:, -1]
+    keeps_more = kept[:, -1]
     if keeps_more.any() and count < logprobs.shape[1]:
         above[keeps_more], mass[keeps_more] = _truncated_above_and_mass(
             logprobs[keeps_more], tokens[keeps_more], decoding, logprobs.shape[1]
@@ -69,27 +69,27 @@ def _truncated_above_and_mass(logprobs: Any, tokens: Any, decoding: Decoding, co
     return above, mass
 
 
-def _drawable_mask(logprobs: Any, top: Any, decoding: Decoding) -> Any:
-    """Return which of the likeliest tokens a decoding can draw: a mask of the shape of `top`, their log-probabilities."""
+def _kept_mask(logprobs: Any, top: Any, decoding: Decoding) -> Any:
+    """Return which tokens top-k, top-p and min-p keep, as a mask of `top`, the log-probabilities of the likeliest tokens."""
     import torch
 
     scale = 1.0 if decoding.temperature_last else decoding.temperature
     weights = ((top - top[:, :1]) / scale).double().exp()
-    drawable = torch.ones_like(weights, dtype=torch.bool)
+    kept = torch.ones_like(weights, dtype=torch.bool)
     if decoding.top_k:
-        drawable[:, decoding.top_k :] = False
+        kept[:, decoding.top_k :] = False
     if decoding.top_p < 1:
         # if top-k is at most the length of `top`, all tokens that it keeps are in `top`
         candidates = (
-            (weights * drawable)
+            (weights * kept)
             if 0 < decoding.top_k <= top.shape[1]
             else ((logprobs - top[:, :1]) / scale).exp()
         )
         total = candidates.sum(dim=-1, keepdim=True, dtype=torch.float64)
-        drawable &= weights.cumsum(dim=-1) - weights < decoding.top_p * total
+        kept &= weights.cumsum(dim=-1) - weights < decoding.top_p * total
     if decoding.min_p:
-        drawable &= weights >= decoding.min_p
-    return drawable
+        kept &= weights >= decoding.min_p
+    return kept
 
 
 def make_likelihoods(statistics: Any, recorded: int | None) -> TokenLikelihoods:

@@ -33,21 +33,21 @@ class _Range(NamedTuple):
     high: float
 
 
-class _DrawableTokens(NamedTuple):
-    """Which of a position's tokens a decoding can draw."""
+class _KeptTokens(NamedTuple):
+    """Which tokens of a position can still be sampled after top-k, top-p and min-p."""
 
     certain: int
-    """Number of likeliest tokens that can certainly be drawn."""
+    """Number of returned tokens that are certainly kept; these are the likeliest."""
     possible: int
-    """Number of likeliest tokens that can possibly be drawn."""
+    """Number of returned tokens that may be kept."""
     others: _Range
-    """Total weight of the tokens that are not returned but can be drawn."""
+    """Total weight of the tokens that are not returned but kept."""
 
 
 def make_likelihoods(
     positions: Sequence[Position], decoding: Decoding, vocabulary: int, recorded: int | None
 ) -> TokenLikelihoods:
-    """Return the likelihoods of a reply; `vocabulary`: upper bound on its number of tokens; `recorded`: recorded tokens of the reply."""
+    """Return the likelihoods of a reply; `vocabulary`: upper bound on its size; `recorded`: recorded number of tokens."""
     import numpy as np
 
     table = (
@@ -75,12 +75,12 @@ def _bounds(
     power = 1 / decoding.temperature
     weights = [_clamped_exp((value - top[0]) * power) for value in top]
     rest = _weight_of_others(top, power, vocabulary)
-    drawable = _drawable_tokens(top, weights, rest, decoding)
+    kept = _kept_tokens(top, weights, rest, decoding)
     total = _Range(
-        sum(weights[: drawable.certain]) + drawable.others.low,
-        sum(weights[: drawable.possible]) + drawable.others.high,
+        sum(weights[: kept.certain]) + kept.others.low,
+        sum(weights[: kept.possible]) + kept.others.high,
     )
-    if rank > drawable.possible and not drawable.others.high:
+    if rank > kept.possible and not kept.others.high:
         return _Range(1.0, 1.0), _Range(0.0, 0.0)
     token_weight = _clamped_exp((logprob - top[0]) * power)
     tokens_between = max(0, rank - 1 - len(top))  # ranked before it, but not returned
@@ -88,7 +88,7 @@ def _bounds(
     above_low = min((weight_before + tokens_between * token_weight) / total.high, 1.0)
     above_high = min((weight_before + tokens_between * weights[-1]) / total.low, 1.0)
     mass_low, mass_high = min(token_weight / total.high, 1.0), min(token_weight / total.low, 1.0)
-    if rank > drawable.certain:  # the token may be excluded
+    if rank > kept.certain:  # the token may be excluded
         above_high, mass_low = 1.0, 0.0
     return _Range(above_low, above_high), _Range(mass_low, mass_high)
 
@@ -109,9 +109,9 @@ def _weight_of_others(top: Sequence[float], power: float, vocabulary: int) -> _R
     return _Range(min(unequal, equal), max(unequal, equal))
 
 
-def _drawable_tokens(
+def _kept_tokens(
     top: Sequence[float], weights: Sequence[float], rest: _Range, decoding: Decoding
-) -> _DrawableTokens:
+) -> _KeptTokens:
     certain = possible = len(top)
     relative = [_clamped_exp(value - top[0]) for value in top] if decoding.temperature_last else weights
     others = rest
@@ -129,9 +129,9 @@ def _drawable_tokens(
         certain, possible = min(certain, low), min(possible, high)
         others = others if high > len(relative) else _Range(0.0, 0.0)
     if decoding.min_p:
-        kept = sum(value >= decoding.min_p for value in relative)
-        certain, possible = min(certain, kept), min(possible, kept)
-        others = others if kept == len(top) else _Range(0.0, 0.0)
+        likely = sum(value >= decoding.min_p for value in relative)
+        certain, possible = min(certain, likely), min(possible, likely)
+        others = others if likely == len(top) else _Range(0.0, 0.0)
     if not decoding.truncates:
-        return _DrawableTokens(certain, possible, rest)
-    return _DrawableTokens(certain, possible, _Range(0.0, rest.high if others.high else 0.0))
+        return _KeptTokens(certain, possible, rest)
+    return _KeptTokens(certain, possible, _Range(0.0, rest.high if others.high else 0.0))

@@ -29,7 +29,7 @@ def _thinking_type(name: str) -> dict[str, dict[str, str]]:
 REASONING_OBJECT = Rule(
     thinking_on={"reasoning": {"enabled": True}}, thinking_off={"reasoning": {"enabled": False}}
 )
-"""Rule for APIs that switch reasoning by an object `reasoning` in the request."""
+"""Rule for APIs that switch reasoning on and off with an object `reasoning` in the request."""
 VENDORS = {
     # api-docs.deepseek.com/guides/thinking_mode: sampling settings are accepted in thinking mode, but have no effect
     "deepseek": Vendor(

@@ -60,7 +60,7 @@ def _children() -> list[int]:
 
 
 def _reap(pid: int) -> bool:
-    """Reap a child if it has ended; return whether it had."""
+    """Reap a child if it has ended; return whether it has."""
     try:
         return os.waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:

@@ -137,7 +137,7 @@ def test_the_requested_wait_is_read_from_messages(message: str, expected: float 
     ],
 )
 def test_an_error_with_status_200_is_classified(body: dict[str, Any], expected: type[Exception]) -> None:
-    error = error_in_200(json.dumps(body).encode(), "the server", "without choices")
+    error = error_in_200(json.dumps(body).encode(), "the server", description="without choices")
     assert type(error) is expected
 
 

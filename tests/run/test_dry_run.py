@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from evals.records import store
-from evals.run.dry_run import Forecast, hours_together
+from evals.run.dry_run import Forecast, hours_side_by_side
 from tests.support.command import evals
 from tests.support.faults import FaultyServer, completion
 
@@ -107,10 +107,10 @@ def test_remote_models_take_the_time_of_the_slowest_and_local_models_the_sum() -
         return Forecast(suite="s", protocol="p", model=model, calls=9, hours=hours, in_turn=in_turn)
 
     remote = [row("a", 1.0), row("a", 2.0), row("b", 2.5)]
-    assert hours_together(remote) == 3.0
+    assert hours_side_by_side(remote) == 3.0
     local = [row("c", 2.0, in_turn=True), row("d", 2.5, in_turn=True)]
-    assert hours_together([*remote, *local]) == 4.5
-    assert hours_together([*remote, row("e", None)]) == 3.0
+    assert hours_side_by_side([*remote, *local]) == 4.5
+    assert hours_side_by_side([*remote, row("e", None)]) == 3.0
 
 
 def test_the_total_time_is_printed_only_for_several_models(here: Path) -> None:

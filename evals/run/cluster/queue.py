@@ -1,4 +1,4 @@
-"""Replicas of one model as a single model, whose calls the runner queues, paces, retries and records like any other's.
+"""Replicas of one model as a single model, whose calls the runner queues, paces, retries and records as for any other model.
 
 A request goes to the replica with the fewest pending requests; requests made at the same moment share one message. If a
 replica is lost, or silent for too long (`LEASE_S`), its pending requests fail with Disconnected, and the runner retries them
@@ -31,7 +31,7 @@ POLL_S = 5.0
 """Maximum time between two messages from a replica, which may contain no responses."""
 LEASE_S = 30.0
 """A replica that sends nothing for this time is considered lost. To spare timers, the deadline is extended only once half of
-this time has passed, so that a replica may be lost after half of it."""
+this time has passed, so that a replica may be considered lost after half of it."""
 SHUTDOWN_S = 10.0
 """Time allowed for replicas to shut down cleanly."""
 

@@ -193,7 +193,7 @@ def submit(executor: Any, job: Any, partition: str) -> str:
 
 @contextmanager
 def _job_environment() -> Iterator[None]:
-    """Hide secrets from jobs that are submitted in this context, and variables of a Slurm job that this process is part of."""
+    """Hide secrets, and the variables of a Slurm job that this process is part of, from the jobs submitted in this context."""
     hidden = {
         name: value
         for name, value in os.environ.items()
@@ -209,7 +209,7 @@ def _job_environment() -> Iterator[None]:
 
 
 def _start_reaper(jobs: Sequence[str]) -> Any:
-    """Start a process that cancels the jobs when this process ends; return a function that makes it do so now."""
+    """Start a process that cancels the jobs when this process ends; return a function that has the jobs cancelled immediately."""
     process = subprocess.Popen(
         [sys.executable, "-I", reaper.__file__, *jobs],
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
