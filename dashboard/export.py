@@ -68,7 +68,7 @@ for (const button of document.querySelectorAll("thead button")) button.addEventL
   body.append(...[...body.rows].sort(compare));
 });
 """
-"""Sorts a table by the column of the pressed button; rows without a value come last."""
+"""Sorts a table by the clicked column; rows without a value come last."""
 
 
 def export(results: Path, folder: Path, *, samples: int = 20) -> list[Path]:

@@ -10,7 +10,7 @@ from evals.dashboard.tables.leaderboard import Board, Column, Row
 
 
 class Filters(NamedTuple):
-    """Selection of the leaderboard's rows and columns, and its ranking."""
+    """Which rows and columns of the leaderboard are shown, and by which column models are ranked."""
 
     kind: str = "all"
     """Kind of suites: `all`, `general` or `science`."""

@@ -1,7 +1,7 @@
 """Recorded replies to bundled sample items, to try out the harness: `demo:careful` and `demo:careless`.
 
-The replies were written for this project, to the `--sample` items of MMLU-Pro, GPQA, AIME 2025, SMolInstruct NC-I2S and
-Matbench expt_gap, by one model that reasons carefully and one that does not, so that scores, molecules and verdicts differ.
+The replies to the `--sample` items of MMLU-Pro, GPQA, AIME 2025, SMolInstruct NC-I2S and Matbench expt_gap were written for
+this project by one model that reasons carefully and one that does not, so that scores, molecules and verdicts differ.
 An item is recognised by its text under any protocol; `{{TEXT}}` in a reply is replaced by the letter of that option.
 """
 

@@ -280,11 +280,11 @@ def pareto(table: pd.DataFrame, cost: str, titles: tuple[str, str], *, dark: boo
     scale = 100.0 if unit.endswith("%") else 1.0
     frame = table.assign(**{name: scale * table[name] for name in ("value", "low", "high")})
     frame["status"] = frame["optimal"].map({True: OPTIMAL, False: DOMINATED})
-    kinds = alt.Scale(domain=[OPTIMAL, DOMINATED], range=[blue, orange])
+    statuses = [OPTIMAL, DOMINATED]
     frame["name"] = frame["model"] if len(frame) <= MAX_LABELS else frame["model"].where(frame["optimal"], "")
     base = alt.Chart(place_labels(frame, cost, "value", name="name")).encode(
         alt.X(f"{cost}:Q", title=cost_title, scale=_padded_scale(table[cost]), axis=alt.Axis(tickCount=6)),
-        alt.Color("status:N", scale=kinds, legend=LEGEND),
+        alt.Color("status:N", scale=alt.Scale(domain=statuses, range=[blue, orange]), legend=LEGEND),
         tooltip=["model:N", *_tooltips(("value", cost), ".4g"), "n:Q"],
     )
     score = alt.Y("value:Q", title=unit, scale=alt.Scale(zero=False, padding=24), axis=alt.Axis(tickCount=6))
@@ -293,11 +293,9 @@ def pareto(table: pd.DataFrame, cost: str, titles: tuple[str, str], *, dark: boo
     markers = base.mark_point(size=80, opacity=1, strokeWidth=2).encode(
         score,
         shape=alt.Shape(
-            "status:N", scale=alt.Scale(domain=kinds["domain"], range=["circle", "diamond"]), legend=LEGEND
+            "status:N", scale=alt.Scale(domain=statuses, range=["circle", "diamond"]), legend=LEGEND
         ),
-        fill=alt.Fill(
-            "status:N", scale=alt.Scale(domain=kinds["domain"], range=[blue, "transparent"]), legend=None
-        ),
+        fill=alt.Fill("status:N", scale=alt.Scale(domain=statuses, range=[blue, "transparent"]), legend=None),
     )
     names = _point_labels(base, alt.Y("value_name:Q", title=unit), dark=dark)
     return alt.layer(line.encode(score), error_bars, markers, *names).properties(height=380)

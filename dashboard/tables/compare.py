@@ -282,7 +282,7 @@ class _Result(NamedTuple):
 def _results_by_id(outcomes: Outcomes, metric: Metric) -> dict[str, _Result]:
     """Return the result of each sample over its repeats.
 
-    The value is the mean over repeats of the scored values or, if the metric is another function of a sample, of the metric.
+    The value is a mean over repeats: of the scored values or, if the metric is another function of a sample, of the metric.
     """
     points_by_id: dict[str, list[Point]] = defaultdict(list)
     for point in outcomes.points:

@@ -96,7 +96,7 @@ MAX_CHECKED_BYTES = 8 << 20
 _PENDING: SimpleQueue[tuple[str, store.Stamp]] = SimpleQueue()
 """Paths and stamps of the runs to check in the background."""
 _CHECKER: list[Thread] = []
-"""The thread that checks pending runs; empty until the first one."""
+"""The thread that checks pending runs; empty until there are any."""
 _CHECKER_LOCK = Lock()
 
 
@@ -124,7 +124,7 @@ def index(results: Path) -> Index:
 
 
 def _mark_shared_ids(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the runs with `shares_id` set; the cache keeps each changed one, so that it is the same object in the next call."""
+    """Return the runs with `shares_id` set; changed runs are cached, so that they are the same objects in the next call."""
     models: dict[str, set[str]] = {}
     for entry in entries:
         models.setdefault(entry.card.run, set()).add(entry.card.model)

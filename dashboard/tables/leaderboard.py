@@ -87,7 +87,7 @@ class Row(NamedTuple):
 
     @property
     def is_baseline(self) -> bool:
-        """Return whether it is a baseline rather than a language model."""
+        """Return whether the row is a baseline rather than a language model."""
         return self.model.startswith(BASELINE)
 
     @property
@@ -357,7 +357,7 @@ def selection_of(config: Config) -> str:
 
 
 def column_label(entry: Entry, entries: Iterable[Entry]) -> str:
-    """Return the label of a run's column on the leaderboard of all runs; empty if it has none."""
+    """Return the label of a run's column on the leaderboard of all runs; empty if the run has no score."""
     if entry.headline is None or entry.headline.value is None:
         return ""
     run_column = column_of(entry.card, entry.headline)

@@ -22,7 +22,7 @@ NOT_STATED = "protocol not stated"
 ERRATA = "errata"
 """Heading of the column of known errors in reported results, which is omitted if there are none."""
 POSSIBLE_SCORES = "possible scores"
-"""Heading of the column on whether a whole number of right answers could give the scores."""
+"""Heading of the column on whether a whole number of right answers could yield the scores."""
 
 
 def load(results: Path) -> tuple[Claim, ...]:

@@ -145,12 +145,12 @@ def _compare_metric(column: Column, runs: _LabelledRuns) -> ColumnRanks:
     loaded_runs = [suite_runs.of_run(Run(path)) for _, path, _ in runs]
     evidence, sizes = {}, []
     for a, b in combinations(range(len(loaded_runs)), 2):
-        pairs = pair(loaded_runs[a], loaded_runs[b], loaded_runs[a].headline)
-        comparison = pairs.evidence()
+        pairing = pair(loaded_runs[a], loaded_runs[b], loaded_runs[a].headline)
+        comparison = pairing.evidence()
         if comparison is None:
             return ColumnRanks(why_not="two of the runs have no sample in common")
         evidence[a, b] = comparison.value, comparison.p_equal()
-        sizes.append(len(pairs.rows_of(None)))
+        sizes.append(len(pairing.rows_of(None)))
     values = values_on_shared_samples(loaded_runs)
     return _ranks_from_evidence(column, [label for label, *_ in runs], values, evidence, sizes)
 

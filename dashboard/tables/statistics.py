@@ -1,4 +1,4 @@
-"""Statistics of the leaderboard: means over columns, standings within a column, and scores formatted with intervals."""
+"""Statistics of the leaderboard: means over columns, and standings within a column."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Options(Struct, frozen=True, kw_only=True):
     """Id of the run to create or resume; None: resume the run with this configuration, or create one."""
     max_pixels: int | None = None
     max_pixels_source: str = ""
-    """Name of the profile that sets `max_pixels`; empty if the user does."""
+    """Name of the profile that sets `max_pixels`; empty if the user sets it."""
     judge: str = ""
     """Spec of the judge on the command line, without secrets."""
     engine: str = ""

@@ -123,7 +123,7 @@ def _score_text(score: object) -> str:
 def store_metrics(
     card: Card, run: store.Run, suite: Suite, *, records: Iterable[CompactRecord] | None = None
 ) -> Summary:
-    """Compute the metrics of a run, store them on the card and return them. `records`: of all its records; None: read them."""
+    """Compute the metrics of a run, store them on the card and return them. `records`: all of the run's; None: read them."""
     golds = run.gold()
     summary = summarize(
         run.compact_records() if records is None else records,

@@ -45,7 +45,7 @@ class Call:
     def __init__(self, task: asyncio.Task[Any], started: float, *, movable: bool) -> None:
         self.task, self.started, self.movable = task, started, movable
         self.moved = False
-        """Whether it was cancelled in order to be moved to another server."""
+        """Whether the call was cancelled in order to be moved to another server."""
 
     def move(self) -> None:
         """Cancel the call, so that it is repeated on another server."""
@@ -69,7 +69,7 @@ class Endpoint:
         self.paused = self.removed = False
         """`paused`: not called for a while; `removed`: no longer in the file of addresses."""
         self.rejection = ""
-        """The error after which it is not called again; empty if there is none."""
+        """The error after which the server is not called again; empty if there is none."""
         self._failures = 0
         self._pause_end: asyncio.TimerHandle | None = None
 

@@ -49,7 +49,7 @@ _RANGE_MESSAGE = re.compile(
     r"must be in \[|rather than -?[\d.]|got -?[\d.]+ instead",
     re.IGNORECASE,
 )
-"""Messages about a value that is out of range: omitting the field would replace the user's value by the server's."""
+"""Messages about a value that is out of range: omitting the field would replace the user's value with the server's."""
 _REJECTION_CODES = frozenset(
     {"unknown_parameter", "unsupported_parameter", "unsupported_value", "extra_forbidden", "unknown_field"}
 )

@@ -51,7 +51,7 @@ class SlurmJobs:
         self.jobs, self._folder = list(jobs), folder
         self.states: dict[str, State] = {}
         """Job -> its state when Slurm last answered."""
-        self._polls_ended: dict[str, int] = {}
+        self._ended_polls: dict[str, int] = {}
         """Job -> number of consecutive polls, up to the last one, in which it was listed as ended."""
         self._pending: dict[str, tuple[float, int]] = {}
         """Pending job -> (time at which it was first seen pending, number of notices given)."""
@@ -66,7 +66,7 @@ class SlurmJobs:
         with self._lock:
             if time.monotonic() - self._last_poll >= POLL_S:
                 self._poll()
-        if self._polls_ended.get(job, 0) < 2:
+        if self._ended_polls.get(job, 0) < 2:
             return ""
         state = self.states[job].name
         return f"Slurm job {job} ended ({state.lower().replace('_', ' ')}): {last_lines(log_path(self._folder, job))}"
@@ -80,7 +80,7 @@ class SlurmJobs:
         for job in self.jobs:
             self.states[job] = state = states.get(job, State(NOT_LISTED))
             has_ended = state.name in END_STATES or state.name == NOT_LISTED
-            self._polls_ended[job] = self._polls_ended.get(job, 0) + 1 if has_ended else 0
+            self._ended_polls[job] = self._ended_polls.get(job, 0) + 1 if has_ended else 0
             if state.name != "PENDING":
                 self._pending.pop(job, None)
         self._notify()
