@@ -35,9 +35,9 @@ class LlamaCpp:
     accepts: frozenset[str] = frozenset()
     local = True
     name = "smollm2"
+    slots: int | None = 4
 
-    def __init__(self, path: Path, *, slots: int = 4) -> None:
-        self.slots: int | None = slots
+    def __init__(self, path: Path) -> None:
         self._path = path
         self._server: Any = None
         self._lock = asyncio.Lock()

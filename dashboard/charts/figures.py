@@ -17,11 +17,11 @@ from evals.dashboard.charts.colours import ink, palette
 Figure: TypeAlias = alt.LayerChart | alt.FacetChart
 
 
-def png(chart: alt.TopLevelMixin, *, scale: float = 2.0) -> bytes:
+def png(chart: alt.TopLevelMixin) -> bytes:
     """Render a figure as PNG with vl-convert, without a browser or network."""
     import vl_convert
 
-    return bytes(vl_convert.vegalite_to_png(chart.to_json(), scale=scale))
+    return bytes(vl_convert.vegalite_to_png(chart.to_json(), scale=2.0))
 
 
 def board(texts: pd.DataFrame, colours: pd.DataFrame, headings: Mapping[str, tuple[str, str]]) -> Figure:

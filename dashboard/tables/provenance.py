@@ -25,14 +25,11 @@ def command(card: Card) -> str:
         words += ["--suite", config.suite, "--model", card.model]
     else:
         words = ["evals", "run", config.suite, "-m", config.model]
-    words += ["--protocol", config.protocol, *_data_options(card)]
+    data_options = {"sample": ["--sample"], "local": ["--data", MIRROR_PLACEHOLDER], "hub": []}[card.data]
+    words += ["--protocol", config.protocol, *data_options]
     if not card.origin.startswith("import"):
         words += _run_options(card)
     return " ".join(word if word == MIRROR_PLACEHOLDER else quote(word) for word in words)
-
-
-def _data_options(card: Card) -> list[str]:
-    return {"sample": ["--sample"], "local": ["--data", MIRROR_PLACEHOLDER], "hub": []}[card.data]
 
 
 def _run_options(card: Card) -> Iterator[str]:

@@ -304,8 +304,8 @@ def _unsolved_row(row: Any, *, is_gated: bool) -> tuple[Any, ...]:
     return row.sample, row.group, gold, int(row.runs), answer, count / len(row.answers), verdicts
 
 
-def largest_errors(entries: Sequence[Entry], *, limit: int = 200) -> pd.DataFrame:
-    """Return the items on which even the best run has a large error, the largest first, for error metrics.
+def largest_errors(entries: Sequence[Entry]) -> pd.DataFrame:
+    """Return the 200 items on which even the best run has the largest errors, the largest first, for error metrics.
 
     Columns `sample`, `group`, `gold`, `runs`, `answer` (the one with the smallest error) and `error`. The table is empty for
     fewer than two runs, and for gated suites.
@@ -317,12 +317,12 @@ def largest_errors(entries: Sequence[Entry], *, limit: int = 200) -> pd.DataFram
         return pd.DataFrame(columns=columns)
     return query(
         [entry.path for entry in entries],
-        f"""
+        """
         SELECT r.sample, any_value(s."group") AS "group", trim(any_value(s.target), '"') AS gold,
             count(DISTINCT r.path) AS runs, arg_min(r.answer, r.value) AS answer, min(r.value) AS error
         FROM records r JOIN (SELECT DISTINCT id, "group", target FROM samples) s ON s.id = r.sample
         WHERE r.value IS NOT NULL GROUP BY r.sample HAVING count(DISTINCT r.path) >= 2
-        ORDER BY error DESC, r.sample LIMIT {int(limit)}""",
+        ORDER BY error DESC, r.sample LIMIT 200""",
     )
 
 

@@ -79,9 +79,9 @@ def shorten(text: str, limit: int = MAX_CHARS, *, mark: tuple[int, int] | None =
     return Shortened(shortened, omitted, mark)
 
 
-def excerpt(text: str, mark: tuple[int, int], *, before: int = 240, after: int = 120) -> Shortened:
-    """Return the part of a text around a mark, starting at the beginning of a word."""
-    start, end = max(0, mark[0] - before), min(len(text), mark[1] + after)
+def excerpt(text: str, mark: tuple[int, int]) -> Shortened:
+    """Return a marked part of a text with up to 240 characters before and 120 after it, starting at the beginning of a word."""
+    start, end = max(0, mark[0] - 240), min(len(text), mark[1] + 120)
     if start:
         start = min(
             (position for position in (text.find(" ", start), text.find("\n", start)) if position >= 0),

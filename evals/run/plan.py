@@ -306,11 +306,11 @@ def _choose_folder(folder: Path, config: Config, run: str | None, *, fresh: bool
 
 
 def _can_resume(card: Card, config: Config) -> bool:
-    """Return whether a run has this configuration, in whatever order the samples were named, and no replies from elsewhere."""
-    one, two = (
+    """Return whether a run has this configuration, regardless of the order of its sample ids, and was not imported or copied."""
+    recorded, requested = (
         structs.replace(c, sample_ids=tuple(sorted(set(c.sample_ids)))) for c in (card.config, config)
     )
-    return one == two and card.origin == "run"
+    return recorded == requested and card.origin == "run"
 
 
 def _cards_in(folder: Path, run: str | None) -> tuple[dict[str, Card], list[str]]:

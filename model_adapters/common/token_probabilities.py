@@ -33,8 +33,8 @@ def _block_statistics(logits: Any, tokens: Any, decoding: Decoding) -> Any:
 
     logprobs = torch.log_softmax(logits, dim=-1)
     token_logprobs = logprobs.gather(1, tokens[:, None])
-    better = logprobs > token_logprobs
-    rank = better.sum(dim=-1) + 1
+    is_ahead = logprobs > token_logprobs
+    rank = is_ahead.sum(dim=-1) + 1
     gap = (logprobs.max(dim=-1, keepdim=True).values - token_logprobs)[:, 0]
     if decoding.temperature == 0:
         above, mass = (rank > 1).double(), (rank == 1).double()
@@ -43,8 +43,8 @@ def _block_statistics(logits: Any, tokens: Any, decoding: Decoding) -> Any:
     else:
         probabilities = torch.softmax(logprobs / decoding.temperature, dim=-1)
         has_lower_id = torch.arange(logprobs.shape[1], device=logprobs.device) < tokens[:, None]
-        better |= (logprobs == token_logprobs) & has_lower_id  # equally likely tokens are ordered by id
-        above = (probabilities * better).sum(dim=-1)
+        is_ahead |= (logprobs == token_logprobs) & has_lower_id  # equally likely tokens are ordered by id
+        above = (probabilities * is_ahead).sum(dim=-1)
         mass = probabilities.gather(1, tokens[:, None])[:, 0]
     statistics = (token_logprobs[:, 0], rank, gap, above, mass)
     return torch.stack([statistic.double() for statistic in statistics]).cpu()
