@@ -7,13 +7,14 @@ such a reply. `Within` scores it 0. A number in a unit whose dimension is not th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from math import inf, sqrt
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from evals.errors import ScorerError
+from evals.errors import ScorerError, UsageError
 from evals.extract.quantity import stated
 from evals.extract.reading import Reading
 from evals.extract.statements import DELIMITED_FORMS
@@ -71,7 +72,12 @@ class UsesUnits(Struct, frozen=True):
     """Base of scorers that convert units."""
 
     def warm(self) -> None:
-        """Import pint and compile the units, before the first reply is scored."""
+        """Import pint and compile the units, before the first reply is scored; do nothing without pint."""
+        with suppress(UsageError):
+            load_units()
+
+    def require(self) -> None:
+        """Raise UsageError without pint, which is needed for replies in other units."""
         load_units()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from msgspec import Struct, structs
 
@@ -19,6 +19,15 @@ from evals.extract.white_space import RemovedRuns
 from evals.sandbox import Pool
 from evals.seams import SupportsWarmUp, TwoStage, is_heavy
 from evals.types import Failure, Prompt, Reply, Sample, Score, Scorer
+
+
+@runtime_checkable
+class RequiresPackages(Protocol):
+    """A light scorer that needs a package only for some replies."""
+
+    def require(self) -> None:
+        """Raise UsageError if the package is not installed."""
+        ...
 
 
 class Scoring:
@@ -63,10 +72,13 @@ class Scoring:
         return not self._slow
 
     async def check(self) -> None:
-        """Import in a worker what the heavy scorers need; raises UsageError if something is not installed.
+        """Raise UsageError if something that a scorer needs is not installed; heavy scorers import it in a worker.
 
         A scorer that fails otherwise is left alone: its first score shows the failure.
         """
+        for light in self._light.values():
+            if isinstance(light, RequiresPackages):
+                light.require()
         heavy = [self._slow[name] for name in self._heavy]
         heavy += [self._two_stage[name].rule for name in sorted(self._heavy_rules)]
         for scorer in filter(lambda scorer: isinstance(scorer, SupportsWarmUp), heavy):

@@ -600,14 +600,27 @@ class NotInstalled(msgspec.Struct, frozen=True):
         raise AssertionError(reply)
 
 
+class ConvertsUnits(msgspec.Struct, frozen=True):
+    """A light scorer whose library is missing."""
+
+    def require(self) -> None:
+        raise UsageError("converting units needs: pip install 'science-evals[materials]'")
+
+    def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score:
+        return Score(value=1.0, verdict="right")
+
+
 class FailsToWarmUp(NotInstalled, frozen=True):
     def warm(self) -> None:
         raise ValueError("a fault of the scorer itself")
 
 
-async def test_what_any_suite_needs_is_checked_before_the_first_call_of_all(toy_run: ToyRun) -> None:
+@pytest.mark.parametrize("scorer", [NotInstalled(), ConvertsUnits()], ids=["heavy", "light"])
+async def test_what_any_suite_needs_is_checked_before_the_first_call_of_all(
+    toy_run: ToyRun, scorer: Any
+) -> None:
     model = ScriptedModel(lambda name, earlier_calls: "A")
-    second = toy.suite(name="second", scorers={"molecule": NotInstalled()})
+    second = toy.suite(name="second", scorers={"second": scorer})
     with raises(UsageError):
         await toy_run.runner(model, toy.suite(), second).run()
     assert (model.called, toy_run.records()) == ([], {})

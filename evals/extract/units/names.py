@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from functools import lru_cache
 from math import isfinite, log10
 from typing import Any
@@ -310,6 +309,5 @@ def _convert_with_pint(value: float, unit: str, target: str) -> float | None:
 
 
 def load_units() -> None:
-    """Compile the vocabulary and load pint's definitions ahead of time."""
-    with suppress(UsageError):  # without pint, conversions raise later
-        convert(1.0, "kPa", "MPa")
+    """Compile the vocabulary and load pint's definitions ahead of time; raises UsageError without pint."""
+    convert(1.0, "kPa", "MPa")
