@@ -74,16 +74,16 @@ def test_an_address_can_name_a_single_run(address: str, here: Path) -> None:
     shutil.rmtree("results")
     for name in (
         f"{address}#two",
-        f"{address}/aime-2025@2/scripted/two",
-        f"{address}/runs/aime-2025@2/scripted/two",
+        f"{address}/aime-2025@3/scripted/two",
+        f"{address}/runs/aime-2025@3/scripted/two",
     ):
         clear_caches()
         assert [run["run"] for run in evals("show", name, "--json").json["runs"]] == ["two"]
-    assert len(evals("show", f"{address}/aime-2025@2", "--json").json["runs"]) == 2
+    assert len(evals("show", f"{address}/aime-2025@3", "--json").json["runs"]) == 2
     assert len(evals("show", address, "--json").json["runs"]) == 3
     assert evals("compare", f"{address}#two", f"{address}#two").status == 0
     evals("show", f"{address}#three").assert_usage_error()
-    evals("show", f"{address}/aime-2025@2/scripted/three").assert_usage_error()
+    evals("show", f"{address}/aime-2025@3/scripted/three").assert_usage_error()
 
 
 def test_the_library_accepts_an_address(address: str) -> None:

@@ -135,7 +135,7 @@ def test_two_concurrent_processes_send_every_run(many_runs: Path, s3: str) -> No
 def many_runs(results: Path, here: Path) -> Path:
     """A results folder of twelve runs."""
     for number in range(12):
-        path = here / "many/aime-2025@2/scripted" / f"r{number:02}"
+        path = here / "many/aime-2025@3/scripted" / f"r{number:02}"
         shutil.copytree(store.find_one(results, "two").path, path)
         card = store.read_card(path)
         card.run = path.name
@@ -199,14 +199,14 @@ HOSTILE_EDITS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "a file in a parent folder": (lambda m: m["files"].update({"../../x": {"sha256": "0" * 64, "size": 1}}), "'../../x' is not a file of a run"),
     "an absolute file": (lambda m: m["files"].update({"/etc/passwd": {"sha256": "0" * 64, "size": 1}}), "is not a file of a run"),
     "a card as a file": (lambda m: m["files"].update({"card.json": {"sha256": "0" * 64, "size": 1}}), "is not a file of a run"),
-    "a hash with a path": (change_file(sha256="../../../../../../etc/passwd"), "is impossible"),
-    "a huge size": (change_file(size=1 << 62), "is impossible"),
-    "a size beyond 64 bits": (change_file(size=1 << 70), "is impossible"),
-    "a negative size": (change_file(size=-1), "is impossible"),
+    "a hash with a path": (change_file(sha256="../../../../../../etc/passwd"), "is invalid"),
+    "a huge size": (change_file(size=1 << 62), "is invalid"),
+    "a size beyond 64 bits": (change_file(size=1 << 70), "is invalid"),
+    "a negative size": (change_file(size=-1), "is invalid"),
     "a wrong hash": (change_file(sha256="0" * 64), "is not the file described on its card"),
     "a wrong size": (change_file(size=5), "is not the file described on its card"),
     "a card of another run": (lambda m: m["card"].update(run="one"), "its card belongs to run 'one'"),
-    "the folder of another run": (lambda m: m.update(folder="aime-2025@2/scripted/one"), "manifest of another run's folder"),
+    "the folder of another run": (lambda m: m.update(folder="aime-2025@3/scripted/one"), "manifest of another run's folder"),
     "an unfinished run": (lambda m: m["card"].update(status="running"), "its run is running, not finished"),
     "no records": (lambda m: m["files"].pop("records.parquet"), "it lists no records.parquet"),
     "a newer format": (lambda m: m.update(manifest=2), "a manifest of format 2"),
@@ -229,7 +229,7 @@ def test_hostile_manifests_are_skipped_with_a_message(name: str, folder: Path) -
     outcome = evals("show", "--results", f"file://{folder}")
     assert outcome.status == 0
     (line,) = outcome.err.splitlines()
-    assert line.startswith("left out: runs/aime-2025@2/scripted/two/")
+    assert line.startswith("left out: runs/aime-2025@3/scripted/two/")
     assert message in line
     assert "\x1b" not in line
     assert listed_runs(f"file://{folder}") == ["one"]
@@ -254,7 +254,7 @@ def test_names_that_leave_the_folder_are_ignored(folder: Path) -> None:
         "runs//b@/c",
     ):
         sizes[f"{hostile_folder}/{path.name}"] = 1
-    assert list(manifest.entries(sizes)) == ["aime-2025@2/scripted/two"]
+    assert list(manifest.entries(sizes)) == ["aime-2025@3/scripted/two"]
 
 
 def test_a_huge_manifest_is_not_read(folder: Path) -> None:
