@@ -58,6 +58,9 @@ def test_quantities_are_read_as_in_the_table(case: dict[str, Any]) -> None:
         (r"5\,\mu\mathrm{m}", "µm"),
         (r"5\pm0.1\,\mathrm{cm}", "cm"),
         (r"0.05\cdot10^{2} cm", "cm"),
+        ("5 cm$^{-1}$", "cm**-1"),
+        (r"5 m/s\(^2\)", "m*s**-2"),
+        ("0.5 × 10<sup>1</sup> cm<sup>-1</sup>", "cm**-1"),
         ("5 kg m s^-2", "kg*m*s**-2"),
         ("5 emu g^-1", ""),
         ("5 eV m", "eV"),
@@ -75,6 +78,21 @@ def test_units_apart_from_their_number_are_read(text: str, unit: str) -> None:
     quantity = stated_number(text)
     assert quantity is not None
     assert (quantity.value, quantity.unit) == (5.0, unit)
+
+
+@table(
+    "text, value",
+    [
+        ("10^1.5", 10**1.5),
+        ("10^{-2.5}", 10**-2.5),
+        ("2·10^{0.5}", 2 * 10**0.5),
+        ("10^5.", 1e5),
+        ("10<sup>5</sup>", 1e5),
+        ("0^-1.5", None),
+    ],
+)
+def test_powers_are_evaluated(text: str, value: float | None) -> None:
+    assert [quantity.value for quantity in quantities(text)] == ([] if value is None else [value])
 
 
 @pytest.mark.parametrize("text", ["about 5", "~5", "≈ 5", "<5", "3-5", "at least 5", "ca. 5"])

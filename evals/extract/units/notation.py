@@ -34,7 +34,8 @@ _MARKUP_RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]
     for pattern, replacement in (
         (r"\\(?:SI|qty|SIrange)\s*\{([^{}]{0,99})\}\s*\{([^{}]{0,99})\}", r"\1 \2"),
         (r"\\(?:text|mathrm|mathbf|textbf|mathit|textrm|mathsf|operatorname|num|unit|si|boxed|bm|rm|ce)\b\*?", ""),
-        (r"\^\s*\{\s*([-+]?\s?\d{1,4})\s*\}", r"^\1"),
+        (r"<sup>\s?([-+]?\d{1,4}(?:\.\d{1,4})?)\s?</sup>", r"^\1"), (r"(?<=[A-Za-z}])\s?(?:\$|\\\()\s?(?=\^)", ""),
+        (r"\^\s*\{\s*([-+]?\s?\d{1,4}(?:\.\d{1,4})?)\s*\}", r"^\1"),
         (r"~?\{\s?~?\s?([A-Za-zµ°Å][A-Za-zµ°Å/·\d^ -]{0,30}+)\}(?=\s*[\^}])", r" \1"),
         (r"\\[dtc]?frac\s*+\{([^{}]*+)\}\s*+\{([^{}]*+)\}", _inline_fraction),
         (r"\\(?:left|right|displaystyle|bigl?|bigr)\b", ""),
@@ -85,7 +86,7 @@ def normalise_notation(text: str) -> str:
     if not text.isascii():
         for name, unit in _CHINESE_UNITS.items():
             text = text.replace(name, unit)
-    if any(mark in text for mark in "\\$*{+"):
+    if any(mark in text for mark in "\\$*{+<"):
         for pattern, replacement in _MARKUP_RULES:
             text = pattern.sub(replacement, text)
     text = re.sub(r"[ \t]{2,}", " ", text)

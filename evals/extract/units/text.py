@@ -42,8 +42,8 @@ _NUMBER = (
 )
 _EXPONENT = (
     r"(?:[eE](?P<e>[-+]?\d{1,4})(?![\d.]*[A-Za-z])|[dD](?P<d>[-+]\d{1,4})"
-    r"|\s?(?:×|x|\*|·|times)\s?10(?:\s?\^\s?\(?(?P<ten>[-+]?\s?\d{1,4})\)?|(?P<flattened>[-+]\d{1,3})(?!\d))"
-    r"|\^(?P<power>[-+]?\d{1,3})(?![\d.]))"
+    r"|\s?(?:×|x|\*|·|times)\s?10(?:\s?\^\s?\(?(?P<ten>[-+]?\s?\d{1,4}(?:\.\d{1,4})?)\)?|(?P<flattened>[-+]\d{1,3})(?!\d))"
+    r"|\^(?P<power>[-+]?\d{1,3}(?:\.\d{1,4})?)(?!\.?\d))"
 )
 _SIGN = (
     r"(?:(?<![\w)\]%])[-+](?=[\d.])|(?:(?<=[=:≈~(])|(?<=[=:≈~(] )|(?<=\bis ))[-+]\s(?=[\d.])"
@@ -78,9 +78,10 @@ def _evaluate(match: re.Match[str]) -> float | None:
     digits = _plain_decimal(match["number"])
     exponent = match["e"] or match["d"] or match["ten"] or match["flattened"] or "0"
     try:
-        value = float(f"{digits}e{exponent.replace(' ', '')}")
+        exponent = exponent.replace(" ", "")
+        value = float(digits) * 10 ** float(exponent) if "." in exponent else float(f"{digits}e{exponent}")
         if match["power"]:
-            value = value ** int(match["power"])
+            value = value ** float(match["power"])
         if match["denominator"]:
             value /= float(match["denominator"])
     except (OverflowError, ZeroDivisionError):
