@@ -47,7 +47,7 @@ _COLON = lazy_pattern(r"\s?[,:—–-]")
 
 
 def _read_no(text: str, begin: int, word: str) -> CueReading | None:
-    """Read "B? No, C."."""
+    """Read "B? No, C." and "C? Yes, C."."""
     is_reply = _QUESTION.search(text, max(0, begin - 12), begin) and _COLON.match(text, begin + len(word))
     return _read_correction(text, begin, word) if is_reply else None
 
@@ -75,6 +75,6 @@ CORRECTIONS: dict[str, OptionCueReader] = {
         _read_correction,
     ),
     **dict.fromkeys(("change", "changing", "changed", "revise", "switch"), _read_change),
-    "no": _read_no,
+    **dict.fromkeys(("no", "yes"), _read_no),
 }
 """Cue word -> its reader."""

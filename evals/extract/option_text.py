@@ -46,9 +46,10 @@ _CONNECTIVE = lazy_pattern(
     re.IGNORECASE,
 )
 _PREDICATE_START = lazy_pattern(
-    r"[\s*_]*(?!(?:if|when|although|while|whether|not|no|there)\b)[^.,;:?!]{1,60}?\s(?:is|are|lies|sits|stands)\s+[*_]*(?:(?:located|situated|placed|clearly|therefore|thus)\s+)?(?:(?:on|to|at|in)\s+the\s+)?(?P<rest>[^?]{1,160})$",
+    r"[\s*_]*(?!(?:if|when|although|while|whether|not|no|there|my|what|this\s+is|it\s+is)\b)(?:(?!\b(?:that|which|who|what|question)\b)[^.,;:?!]){1,60}?\s(?:is|are|lies|sits|stands)\s+[*_]*(?:(?:located|situated|placed|clearly|therefore|thus)\s+)?(?:(?:on|to|at|in)\s+the\s+)?(?P<rest>[^?,;]{1,160})$",
     re.IGNORECASE,
 )
+_AFTER_OPTION = lazy_pattern(r"(?![\w-])(?!\s(?:out|all|now|off|at\sthe)\b)")
 _SECOND_SUBJECT = lazy_pattern(
     r"\b(?:not|or|but|and|if|unless|while|whereas|only|when)\b|n['’]t\b|[?]", re.IGNORECASE
 )
@@ -211,7 +212,7 @@ class Options:
         indices = [
             i
             for i, text in enumerate(texts)
-            if len(text) >= _MIN_TEXT_CHARS and rest.startswith(text) and not rest[len(text) :][:1].isalnum()
+            if len(text) >= _MIN_TEXT_CHARS and rest.startswith(text) and _AFTER_OPTION.match(rest, len(text))
         ]
         if len(indices) != 1 or _SECOND_SUBJECT.search(rest):
             return None

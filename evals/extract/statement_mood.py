@@ -139,7 +139,7 @@ def mood(text: str, begin: int, end: int, *, link: str = "") -> Mood:
 
 
 _CONDITIONAL_ANSWER = lazy_pattern(
-    r"\S{1,24},?\s+(?:only\s+)?(?:if|unless)\s+(?!(?:i|my|you|we)\b)|\S{1,24}(?:[,;]\s+(?:(?:and|while|whereas)\s)?|\s(?:and|while|whereas)\s)(?:for|when|at|in(?=[^,;\n]{1,50}\sis\s[*_(]{0,3}(?-i:[A-J])\b))\s[^,;\n]{1,40}?\s(?:it|the\s+answer)\s+is\b|\S{1,6}(?:라고\s*\S{1,3}\s*수|일\s*수|라면|인지)|\S{1,14}かもしれ|[^,\n]{1,24},\s*也(?:有)?可能|[*_(]{0,3}(?-i:[A-J])[)*_]{0,3}(?:\s(?:when|in|for|at|with)\s[^,.;\n]{1,60})?[,;]\s+(?:otherwise|else)[,\s]",
+    r"[^\s;]{1,24},?\s+(?:only\s+)?(?:if|unless)\s+(?!(?:i|my|you|we)\b)|\S{1,24}(?:[,;]\s+(?:(?:and|while|whereas)\s)?|\s(?:and|while|whereas)\s)(?:for|when|at|in(?=[^,;\n]{1,50}\sis\s[*_(]{0,3}(?-i:[A-J])\b))\s[^,;\n]{1,40}?\s(?:it|the\s+answer)\s+is\b|\S{1,6}(?:라고\s*\S{1,3}\s*수|일\s*수|라면|인지)|\S{1,14}かもしれ|[^,\n]{1,24},\s*也(?:有)?可能|[*_(]{0,3}(?-i:[A-J])[)*_]{0,3}(?:\s(?:when|in|for|at|with)\s[^,.;\n]{1,60})?[,;]\s+(?:otherwise|else)[,\s]",
     re.IGNORECASE,
 )
 """As in "B if the reaction is reversible" and "B，也可能是C"."""
@@ -152,7 +152,7 @@ _HYPOTHETICAL_ANSWER = lazy_pattern(
 
 _CONDITION_BEFORE = lazy_pattern(
     r"(?:^|[.;:!?\n]\s*)[*_]*(?:(?:for\s+(?:example|instance)|similarly|likewise|conversely|however|and|but|so|thus|hence|therefore),?\s+)?(?:if|unless|provided|providing|as\s+long\s+as|so\s+long\s+as|in\s+case|only\s+if)\b"
-    r"(?!\s+(?:(?:that\s+)?(?:i|we|you|one|anything|so)\b|(?:forced|pressed|pushed|asked|necessary|needed)\b))[^.;:!?\n]*,\s*(?:then\s+)?(?:the\s+)?(?:\w+\s+)?$"
+    r"(?!\s+(?:(?:that\s+)?(?:i|we|you(?!\s(?:meant?|assumed?|ignored?|neglect(?:ed)?|wanted)\b)|one|anything|so)\b|(?:forced|pressed|pushed|asked|necessary|needed)\b))[^.;:!?\n]*,\s*(?:then\s+)?(?:the\s+)?(?:\w+\s+)?$"
     r"|(?:^|[.;:!?\n]\s*)(?:suppose|assume|imagine)\b[^.;:!?\n]*\.\s+then,?\s+(?:the\s+)?(?:\w+\s+)?$",
     re.IGNORECASE,
 )
