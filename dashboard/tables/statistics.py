@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from math import erfc, sqrt
+from math import erfc, hypot, sqrt
 from typing import NamedTuple
 
 from evals.dashboard.tables.leaderboard import Board, Row
@@ -66,7 +66,9 @@ def standings(estimates: Mapping[Row, Estimate], *, better: str) -> dict[Row, fl
         if estimate.value is not None and estimate.low is not None and estimate.high is not None:
             scored_rows.append((row, estimate.value, estimate.low, estimate.high))
     pairs = [(a, b) if a[1] >= b[1] else (b, a) for a, b in combinations(scored_rows, 2)]
-    p_values = difference.holm([_p_value(a, b) for a, b in pairs])
+    p_values = difference.holm(
+        [mover_p_value(a[1] - b[1], below=a[1] - a[2], above=b[3] - b[1]) for a, b in pairs]
+    )
     significant_pairs = [(a[0], b[0]) for (a, b), p in zip(pairs, p_values, strict=True) if p <= ALPHA]
     if not significant_pairs:
         return {}
@@ -76,9 +78,10 @@ def standings(estimates: Mapping[Row, Estimate], *, better: str) -> dict[Row, fl
     return {row: 0.5 + sign * (higher[row] - lower[row]) / (2 * opponents) for row, *_ in scored_rows}
 
 
-def _p_value(higher: tuple[Row, float, float, float], lower: tuple[Row, float, float, float]) -> float:
-    """Return the p-value of the difference of two independent estimates, from their 95 % intervals (MOVER)."""
-    (_, high_value, high_low, _), (_, low_value, _, low_high) = higher, lower
-    half_width = sqrt((high_value - high_low) ** 2 + (low_high - low_value) ** 2)
-    gap = high_value - low_value
+def mover_p_value(gap: float, *, below: float, above: float) -> float:
+    """Return the p-value of the difference `gap` of two independent estimates, from their 95 % intervals (MOVER).
+
+    `below`: the higher estimate minus its lower limit; `above`: the lower estimate's upper limit minus the estimate.
+    """
+    half_width = hypot(below, above)
     return erfc(z_quantile(0.975) * gap / half_width / sqrt(2)) if half_width else float(gap == 0)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from math import erfc, hypot, nan, sqrt
+from math import nan, sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evals.dashboard.tables import frames
 from evals.dashboard.tables.frames import Entry, query
 from evals.dashboard.tables.leaderboard import BASELINE
+from evals.dashboard.tables.statistics import mover_p_value
 from evals.report import statistics as stats
 from evals.verdicts import difference
 
@@ -49,7 +50,7 @@ def breakdown(entry: Entry) -> pd.DataFrame:
 
     Columns `group`, `metric`, `n`, `value`, `low`, `high`, `unit`, `better`, `coverage`, `difference` (the group's mean
     minus the mean of all other samples), `p` (adjusted by Benjamini-Hochberg) and `flagged` (significant at 5 %). The test is
-    Fisher's exact test if the values are binary and independent, MOVER's from clustered intervals for other fractions, else
+    Fisher's exact test if the values are binary and independent, MOVER with clustered intervals for other fractions, else
     Welch's t-test with clustered errors. If the headline is not a mean over samples, groups are not tested.
     """
     import pandas as pd
@@ -134,7 +135,7 @@ def _bounds(entry: Entry) -> stats.Bounds | None:
 def _bounded_p(in_group: pd.DataFrame, outside: pd.DataFrame, bounds: stats.Bounds) -> float:
     """Return the p-value of a difference of independent means of bounded values; 1 if a mean has no interval.
 
-    Unlike a t-test, this test by intervals does not take a few equal values for certainty (MOVER, Zou and Donner 2008).
+    Unlike a t-test, MOVER (Zou and Donner 2008) does not take a few equal values for certainty.
     """
     parts = (
         stats.clustered_mean(part["value"].tolist(), part["cluster"].tolist(), bounds=bounds)
@@ -143,8 +144,9 @@ def _bounded_p(in_group: pd.DataFrame, outside: pd.DataFrame, bounds: stats.Boun
     lower, higher = sorted(parts, key=lambda interval: interval.value)
     if lower.high is None or higher.low is None:
         return 1.0
-    half_width = hypot(higher.value - higher.low, lower.high - lower.value)
-    return erfc(stats.z_quantile((1 + LEVEL) / 2) * (higher.value - lower.value) / half_width / sqrt(2))
+    return mover_p_value(
+        higher.value - lower.value, below=higher.value - higher.low, above=lower.high - lower.value
+    )
 
 
 def _welch_p(gap: float, in_group: pd.DataFrame, outside: pd.DataFrame) -> float:

@@ -145,8 +145,8 @@ class Caller:
             return True
         if not self._has_announced_wait and self._say is not None:
             requested_s = error.retry_after_s
-            duration = f"{requested_s:.3g} s, as it requests" if requested_s else f"up to {WARM_UP_S:.0f} s"
-            self._say(f"waiting for the server: {error}; {duration}")
+            duration = f"{requested_s:.3g} s" if requested_s else f"up to {WARM_UP_S:.0f} s"
+            self._say(f"waiting {duration} for the server: {error}")
         self._has_announced_wait = True
         self._requested_wait_s = max(self._requested_wait_s, error.retry_after_s or 0.0)
         return False

@@ -81,7 +81,7 @@ class Health:
             if finish == TOOL_CALLS:
                 notes.append(f"{subject} ended in a tool call, although no tool was offered")
             elif reason == "none given":
-                notes.append(f"{subject} without a finish reason: it is unknown whether any is truncated")
+                notes.append(f"no finish reason for {subject}: it is unknown whether any is truncated")
             else:
                 notes.append(f"{subject} ended for an unknown reason, {reason!r}: taken as complete")
         return notes

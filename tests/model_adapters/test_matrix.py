@@ -212,7 +212,7 @@ CASES: dict[str, Case] = {
     "ends: 7": Case(with_finish_reason(7), text="A", note="unknown reason, '7'"),
     "ends: an object": Case(with_finish_reason({"type": "length"}), "length", text="A"),
     "ends: tool_calls": Case(with_finish_reason("tool_calls"), text="A", note="ended in a tool call"),
-    "ends: null": Case(with_finish_reason(None), text="A", note="1 reply without a finish reason"),
+    "ends: null": Case(with_finish_reason(None), text="A", note="no finish reason for 1 reply"),
     # --- replies that are accepted
     "201": Case(changed_body(lambda body: None, 201), text="A"),
     "206": Case(changed_body(lambda body: None, 206), text="A"),
@@ -539,8 +539,7 @@ async def test_a_run_waits_for_a_server_that_is_warming_up(
     toy.close_job(job)
     assert len(list(Run(job.writer.path).records())) == 2
     assert (runner.total_failure, len(messages)) == ("", 1)
-    assert messages[0].startswith("waiting for the server: HTTP 503: Loading model")
-    assert messages[0].endswith("; up to 60 s")
+    assert messages[0].startswith("waiting up to 60 s for the server: HTTP 503: Loading model")
 
 
 async def test_a_run_stops_waiting_for_a_server_that_never_warms_up(
