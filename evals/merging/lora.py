@@ -24,6 +24,8 @@ _FACTOR_NAME = re.compile(r"(.+)\.lora_([AB])(?:\.default)?\.weight")
 _PEFT_PREFIX = "base_model.model."
 _LAYER_NAME = re.compile(r"[\w.-]+")
 """A key of `alpha_pattern` that is a name; peft also accepts regular expressions."""
+PEFT_ALPHA = 8
+"""Alpha that peft assumes if the configuration has none."""
 UNSUPPORTED = ("use_dora", "fan_in_fan_out", "lora_bias", "use_qalora", "megatron_config")
 
 
@@ -113,7 +115,7 @@ class Adapter:
         )
 
     def _scale(self, target: str, rank: int) -> float:
-        alpha = self.config.get("lora_alpha", rank)
+        alpha = self.config.get("lora_alpha", PEFT_ALPHA)
         patterns = self.config.get("alpha_pattern") or {}
         if not isinstance(patterns, dict) or not all(map(_LAYER_NAME.fullmatch, patterns)):
             raise UsageError(

@@ -16,7 +16,9 @@ import pytest
 from evals.errors import UsageError
 from evals.merging import checks, writing
 from evals.merging.build import Plan, make
+from evals.merging.lora import Adapter
 from evals.merging.table import METHODS
+from evals.merging.tensors import Checkpoint
 from tests.support.error_messages import raises
 from tests.support.merging import (
     needs_torch,
@@ -204,6 +206,17 @@ def test_a_lora_merges_like_the_full_checkpoint_that_it_is_equivalent_to(tmp_pat
     write_checkpoint(tmp_path / "e1", full)
     from_full = read_tensors(merge(write_recipe(tmp_path, "ties", experts=2), out=tmp_path / "from-full"))
     assert all(torch.allclose(from_lora[name], from_full[name], atol=1e-5) for name in base)
+
+
+def test_a_lora_without_alpha_has_that_of_peft(tmp_path):
+    write_base_and_experts(tmp_path, experts=0)
+    folder = write_lora(tmp_path / "lora", lora_factors(1, layers=(Q_PROJ,)), rank=4, alpha=4)
+    config = json.loads((folder / "adapter_config.json").read_text())
+    del config["lora_alpha"]
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    adapter = Adapter(folder, label="lora")
+    adapter.bind(Checkpoint(tmp_path / "base", label="base").tensors)
+    assert adapter.pairs[Q_PROJ].scale == 8 / 4
 
 
 def test_the_original_modality_merge_of_loras_multiplies_lambda_twice(tmp_path):
