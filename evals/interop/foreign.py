@@ -287,6 +287,10 @@ class MatchedItems:
         if self._use_extracted and item.extracted is not None:
             self._extracted_count += 1
             item = structs.replace(item, text=item.extracted)
+        if item.order and sorted(item.order) != list(range(self._finder.option_count(sample))):
+            raise DataError(
+                f"{item.location}: order {list(item.order)} is not a permutation of the sample's options"
+            )
         order, is_known = _option_order(self._finder, item, sample)
         gold = item.gold if is_known and self._finder.gold_differs(sample, item.gold, order) else ""
         self._differing_options += [] if is_known else [sample]

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
+from msgspec import Meta, Struct
 
 from evals.errors import DataError
 from evals.interop.files import glob_visible, read_objects, read_optional
@@ -122,31 +123,38 @@ def _rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
         yield from (row for row in rows if row[0].get("filter") == first[0].get("filter"))
 
 
+class OurRecord(Struct, frozen=True):
+    """What `lm_eval_export.py` writes about a reply, under `science_evals`."""
+
+    repeat: int | None = None
+    stop: Literal["stop", "length", "filter"] | None = None
+    reasoning: str | None = None
+    usage: Usage = Usage()
+    seconds: Annotated[float, Meta(ge=0)] = 0.0
+    order: tuple[int, ...] | None = None
+
+
 def _items(row: Mapping[str, Any], location: str, *, run_facts: RunFacts) -> Iterator[Item]:
     doc = as_dict(row["doc"])
     arguments = list(row["arguments"].values()) if isinstance(row["arguments"], dict) else row["arguments"]
     prompt = _prompt(arguments[0]) if arguments else ""
     options = next((tuple(map(str, doc[n])) for n in OPTION_FIELDS if isinstance(doc.get(n), list)), ())
     metrics = [name for name in row.get("metrics") or () if isinstance(row.get(name), int | float)]
-    our_records = row.get("science_evals") or []  # written by lm_eval_export.py
+    our_records = msgspec.convert(row.get("science_evals") or [], list[OurRecord])
     texts = _reply_texts(row["resps"])
     for repeat, text in enumerate(texts):
         is_scored = len(texts) == 1 or (repeat == 0 and row.get("filter") in run_facts.first_reply_filters)
         is_empty = not text and run_facts.is_remote and not our_records
-        extra = (
-            our_records[repeat] if repeat < len(our_records) and isinstance(our_records[repeat], dict) else {}
-        )
+        is_ours = repeat < len(our_records)
+        ours = our_records[repeat] if is_ours else OurRecord(repeat=repeat if len(texts) > 1 else None)
         yield Item(
             location=location,
             id=next((str(doc[name]) for name in ID_FIELDS if isinstance(doc.get(name), str | int)), ""),
             question=next((doc[name] for name in QUESTION_FIELDS if isinstance(doc.get(name), str)), ""),
             prompt=prompt,
-            options=options if "order" not in extra else (),
-            text=None if is_empty else text, failure=EMPTY_REPLY if is_empty else "", reasoning=extra.get("reasoning"),
-            stop=extra.get("stop"), usage=msgspec.convert(extra.get("usage") or {}, Usage),
-            seconds=number(extra.get("seconds")) or 0.0,
-            order=tuple(extra["order"]) if extra.get("order") else None,
-            repeat=extra.get("repeat", repeat if len(texts) > 1 else None),
+            options=() if is_ours else options,
+            text=None if is_empty else text, failure=EMPTY_REPLY if is_empty else "", reasoning=ours.reasoning,
+            stop=ours.stop, usage=ours.usage, seconds=ours.seconds, order=ours.order, repeat=ours.repeat,
             score=number(row[metrics[0]]) if metrics and is_scored else None,
             answer=_extracted_answer(row.get("filtered_resps"), repeat),
         )  # fmt: skip

@@ -468,6 +468,30 @@ def test_an_invalid_repeat_number_is_a_usage_error(form: str, tmp_path: Path) ->
     assert list(tmp_path.glob("r/**/card.json")) == []
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"order": [99, 5]},
+        {"order": ["a"]},
+        {"order": [0, 0, 1]},
+        {"stop": 5},
+        {"stop": "eos"},
+        {"seconds": -4},
+    ],
+    ids=json.dumps,
+)
+def test_impossible_values_in_our_own_lm_eval_export_are_usage_errors(
+    record: dict[str, object], tmp_path: Path
+) -> None:
+    shutil.copytree(FOREIGN / "lm-eval" / "standin-1", tmp_path / "in")
+    (path,) = (tmp_path / "in").glob("samples_mmlu*")
+    first = json.loads(path.read_text().splitlines()[0]) | {"science_evals": [record]}
+    path.write_bytes(msgspec.json.encode(first))
+    outcome = evals("import", tmp_path / "in", "--sample", "--results", tmp_path / "r")
+    outcome.assert_usage_error()
+    assert list(tmp_path.glob("r/**/card.json")) == []
+
+
 @pytest.mark.parametrize("opening", ["[", '{"status": 1, "a\\"[": ', '[1, {"b": '])
 def test_a_deeply_nested_inspect_log_is_rejected_within_seconds(tmp_path: Path, opening: str) -> None:
     """Inspect's parser takes time quadratic in the nesting depth."""
