@@ -24,8 +24,10 @@ _YES = rf"yes|yep|yeah|true|correct|right|affirmative|holds|是的?|对的?|正�
 _NO = rf"no|nope|not|false|incorrect|wrong|untrue|negative|不是|不对|不能|不会|不正确|否|不|错误?|没有|假|不成立|{_NO_ELSEWHERE}"
 _STATED = lazy_pattern(rf"\W{{0,6}}{_HEDGE}(?:(?P<no>{_NO})|(?P<yes>{_YES}))(?![\w/'’-])", re.IGNORECASE)
 _STATED_CHINESE = lazy_pattern(
-    r"\W{0,6}(?:(?P<no>不是|不对|不能|不会|不正确|否|不|错误?|没有|假)|(?P<yes>是的?|对的?|没错|正确|真|成立))(?=[\s,，。.;；!！:：、()（）]|$)"
+    r"\W{0,6}(?:(?P<no>不是|不对|不能|不会|不正确|否|不|错误?|没有|假)|(?P<yes>是的?|对的?|没错(?![^。\n]{0,80}但)|正确|真|成立))(?=[\s,，。.;；!！:：、()（）]|$)"
 )
+_WITHOUT_VERDICT = r"(?i)\s+(?:data|information|answer|idea|clue|conclusion|verdict)\b"
+"""What lacks if "no" is not an answer."""
 _ALTERNATIVES = lazy_pattern(
     r"\W{0,6}(?:yes|no|true|false|是|否)\s*(?:/|\bor\b|\band\b|或|和|\|)\s*(?:yes|no|true|false|是|否)\b",
     re.IGNORECASE,
@@ -129,8 +131,9 @@ def _parse_yes_no(content: str, form: Form) -> Any:
         return None
     if word == "not" and (negated := _STATED.match(remainder)):
         return negated["no"] is not None
-    if word == "no" and re.match(r"\s+[a-z]", remainder) and form == "sentence":
-        return None  # "the answer is no base at all"
+    is_determiner = _WITHOUT_VERDICT if form != "sentence" else r"\s+[a-z]"
+    if word == "no" and re.match(is_determiner, remainder):
+        return None  # "Conclusion: no data", "the answer is no base at all"
     return stated["no"] is None
 
 
