@@ -232,6 +232,10 @@ def _parse_samples(block: Block, rows: list[bytes]) -> Outcomes:
     points: list[Point] = []
     for line in rows:
         sample_id, group, by_repeat, cluster, options, target = _ROW_DECODER.decode(line)
+        if not (
+            all(isinstance(text, str) for text in (sample_id, group, cluster)) and isinstance(options, int)
+        ):
+            raise ValueError(f"sample {sample_id} of {block.suite}: malformed id, group, cluster or options")
         if len(by_repeat) != block.repeats or sample_id in golds:
             raise ValueError(
                 f"sample {sample_id} of {block.suite} occurs twice or does not have {block.repeats} repeats"
@@ -242,14 +246,15 @@ def _parse_samples(block: Block, rows: list[bytes]) -> Outcomes:
             if outcome is None:
                 continue
             verdict, value, answer, *parts = outcome
-            if not isinstance(verdict, str) or not isinstance(value, int | float | None):
+            is_answer = isinstance(answer, str | None)
+            if not (isinstance(verdict, str) and is_answer and isinstance(value, int | float | None)):
                 raise ValueError(f"sample {sample_id} of {block.suite}: malformed outcome {outcome}")
             if value is not None and not abs(value) <= MAX_VALUE:
                 raise ValueError(
                     f"sample {sample_id} of {block.suite}: value {value:.3g} is implausibly large"
                 )
             number = None if value is None else float(value)
-            score_parts = parts[0] if parts else {}
+            score_parts = msgspec.convert(parts[0], dict[str, float]) if parts else {}
             points.append(
                 Point(
                     sample_id, repeat, group, cluster or sample_id, verdict, number, answer, gold_target, options, score_parts,

@@ -214,6 +214,25 @@ def test_a_malformed_baseline_file_is_reported_in_one_line(folder, tmp_path, con
     gate(folder, "worse", baseline=tmp_path / "b.jsonl").assert_usage_error()
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        [5, "", [["wrong", 0.0, "B"]], "", 4, "A"],
+        ["0", {}, [["wrong", 0.0, "B"]], "", 4, "A"],
+        ["0", "", [["wrong", 0.0, {"a": 1}]], "", 4, "A"],
+        ["0", "", [["wrong", 0.0, "B", {"part": "x"}]], "", 4, "A"],
+        ["0", "", [["wrong", 0.0, "B"]], "", "4", "A"],
+    ],
+    ids=["id", "group", "answer", "parts", "options"],
+)
+def test_a_baseline_file_with_a_value_of_another_type_is_reported_in_one_line(folder, tmp_path, row):
+    file = tmp_path / "baseline.jsonl"
+    evals("gate", "baseline", "steady", file, "--results", folder / "results")
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([*lines[:2], json.dumps(row), *lines[3:]]) + "\n")
+    gate(folder, "worse", baseline=file).assert_usage_error()
+
+
 def test_a_truncated_baseline_file_is_reported_in_one_line(folder, tmp_path):
     file = tmp_path / "baseline.jsonl"
     evals("gate", "baseline", "steady", file, "--results", folder / "results")
