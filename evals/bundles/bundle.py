@@ -264,6 +264,8 @@ def _check_is_bundle(path: Path) -> None:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
     if b"bundle.json" not in start + end:
         kind = "a zip without bundle.json" if start.startswith(b"PK") else "not a zip file"
+        if start.startswith(b"PK\x03\x04") and b"PK\x05\x06" not in end:
+            raise UsageError(f"{path} is incomplete: the end of the zip is missing")
         raise UsageError(f"{path} is not a bundle: {kind}; `evals bundle` creates one")
 
 

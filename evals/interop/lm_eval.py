@@ -32,6 +32,7 @@ DEFAULT_FILTER = "none"
 """Name of the filter of a task that declares none; it takes the first reply."""
 FORMAT = "lm-eval"
 EMPTY_REPLY = "empty: lm-eval does not distinguish a failed call from an empty reply"
+WITHHELD_REPLY = "withheld: an export of a gated suite contains no replies; `evals bundle` can be verified"
 QUESTION_FIELDS = ("question", "Question", "problem", "Problem", "query", "input", "prompt")
 """Names that the field with the question may have, most specific first."""
 OPTION_FIELDS = ("options", "choices", "endings")
@@ -144,7 +145,11 @@ def _items(row: Mapping[str, Any], location: str, *, run_facts: RunFacts) -> Ite
     texts = _reply_texts(row["resps"])
     for repeat, text in enumerate(texts):
         is_scored = len(texts) == 1 or (repeat == 0 and row.get("filter") in run_facts.first_reply_filters)
-        is_empty = not text and run_facts.is_remote and not our_records
+        failure = ""
+        if not text and our_records and not prompt:
+            failure = WITHHELD_REPLY
+        elif not text and run_facts.is_remote and not our_records:
+            failure = EMPTY_REPLY
         is_ours = repeat < len(our_records)
         ours = our_records[repeat] if is_ours else OurRecord(repeat=repeat if len(texts) > 1 else None)
         yield Item(
@@ -153,7 +158,7 @@ def _items(row: Mapping[str, Any], location: str, *, run_facts: RunFacts) -> Ite
             question=next((doc[name] for name in QUESTION_FIELDS if isinstance(doc.get(name), str)), ""),
             prompt=prompt,
             options=() if is_ours else options,
-            text=None if is_empty else text, failure=EMPTY_REPLY if is_empty else "", reasoning=ours.reasoning,
+            text=None if failure else text, failure=failure, reasoning=ours.reasoning,
             stop=ours.stop, usage=ours.usage, seconds=ours.seconds, order=ours.order, repeat=ours.repeat,
             score=number(row[metrics[0]]) if metrics and is_scored else None,
             answer=_extracted_answer(row.get("filtered_resps"), repeat),

@@ -194,6 +194,8 @@ class Card(Struct, kw_only=True):
     """Number of answers by form (`Score.form`)."""
     coverage: float = 0.0
     """Scored outcomes / expected outcomes."""
+    replies: int | None = None
+    """Number of replies, scored or not; None on cards of earlier versions."""
     truncated: int = 0
     """Number of replies truncated at max tokens, whatever their verdict."""
     tokens: dict[str, int] = field(default_factory=dict)
@@ -264,7 +266,7 @@ def card_fault(card: Card) -> str:
             return f"{name} {seconds:.3g} is not a plausible time"
     if not 1 <= card.config.repeats <= MAX_REPEATS:
         return f"the number of repeats, {card.config.repeats}, is not between 1 and {MAX_REPEATS}"
-    counted = (card.expected, card.truncated, *card.counts.values(), *card.tokens.values())
+    counted = (card.expected, card.replies or 0, card.truncated, *card.counts.values(), *card.tokens.values())
     sizes = (size for estimate in card.estimates for size in (estimate.n, estimate.clusters))
     if any(not 0 <= number < 1 << 63 for number in (*counted, *sizes)):
         return "a count is negative or implausibly large"

@@ -42,6 +42,8 @@ class Summary(Struct, frozen=True, kw_only=True):
     counts: dict[str, int]
     """Number of outcomes by verdict of the suite's first scorer, `failed:KIND`, `unscored` or `absent` (no record)."""
     coverage: float
+    replies: int
+    """Number of replies, scored or not."""
     truncated: int
     tokens: dict[str, int]
     estimates: tuple[Estimate, ...]
@@ -88,12 +90,14 @@ def summarize(
 
     `absent_groups`: groups of the benchmark without an item in this subset.
     """
-    counts, tokens, forms, truncated = Counter[str](), Counter[str](), Counter[str](), 0
+    counts, tokens, forms = Counter[str](), Counter[str](), Counter[str]()
+    replies = truncated = 0
     by_scorer: dict[str, list[Point]] = {name: [] for name in scorers}
     for record in records:
         if record.sample not in golds:
             continue
         counts[record_verdict(record, scorers[0])] += 1
+        replies += not record.failure
         truncated += record.stop == "length"
         if isinstance(score := record.scores.get(scorers[0]), Score) and score.form:
             forms[score.form] += 1
@@ -111,8 +115,8 @@ def summarize(
         scored_points = by_scorer[metric.scorer or scorers[0]]
         estimates += estimate_all(scored_points, metric, golds, repeats=repeats, absent_groups=absent_groups)
     return Summary(
-        expected=expected, counts=dict(sorted(counts.items())), truncated=truncated, tokens=dict(tokens),
-        coverage=len(by_scorer[scorers[0]]) / expected if expected else 0.0, estimates=tuple(estimates),
+        expected=expected, counts=dict(sorted(counts.items())), replies=replies, truncated=truncated,
+        tokens=dict(tokens), coverage=len(by_scorer[scorers[0]]) / expected if expected else 0.0, estimates=tuple(estimates),
         forms=dict(forms.most_common()),
     )  # fmt: skip
 

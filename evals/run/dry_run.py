@@ -187,9 +187,8 @@ def _output_tokens(
     plan: Plan, calls: int, lengths: Mapping[str, tuple[float, float]]
 ) -> tuple[int | None, bool, str]:
     """Return the number of output tokens, whether it is an upper bound, and what it is based on."""
-    if lengths:
-        mean = fmean(tokens for tokens, _ in lengths.values())
-        return round(calls * mean), False, "as long as in the newest earlier run"
+    if known := [tokens for tokens, _ in lengths.values() if tokens]:  # some servers do not report usage
+        return round(calls * fmean(known)), False, "as long as in the newest earlier run"
     if max_tokens := plan.config.sampling.max_tokens:
         return calls * max_tokens, True, f"max tokens {max_tokens:,} each"
     return None, False, ""

@@ -27,7 +27,7 @@ MAX_MESSAGE_CHARS = 300
 
 
 class Tally:
-    """Running totals of one suite on one model, in this session."""
+    """Running totals of one suite on one model: of its replies and scores since the run began; of the rest, in this session."""
 
     def __init__(self, job: Job, *, model: str = "") -> None:
         """`model`: prefix of the suite's name if several models are run."""
@@ -42,7 +42,8 @@ class Tally:
         self.failure_counts: Counter[str] = Counter()
         self.first_messages: dict[str, str] = {}
         """Message of the first failure of each kind."""
-        self.health = restore_health(job)
+        self.health = Health(enabled=is_checked(job.writer.card.config.model))
+        self._add_earlier_sessions(job)
         self._started_s = self._ended_s = 0.0
         """Start of the first recorded call and end of the last one, in monotonic time."""
 
@@ -68,12 +69,24 @@ class Tally:
             self.failure_counts[record.outcome.kind] += 1
             self.first_messages.setdefault(record.outcome.kind, record.outcome.message)
             return
-        self.truncated += record.outcome.stop == "length"
         self.tokens += record.outcome.usage.output or 0
         score = next(iter(record.scores.values()), None)
         if isinstance(score, Failure):
             self.failure_counts[score.kind] += 1
             self.first_messages.setdefault(score.kind, f"the scorer failed: {score.message}")
+        self._add_reply(record, record.outcome)
+
+    def _add_earlier_sessions(self, job: Job) -> None:
+        """Add the records of earlier sessions; failed calls are made again, and stale scores are replaced."""
+        for record in Run(job.writer.path).records() if job.done else ():
+            self.health.add(record)
+            is_kept = (record.sample, record.repeat) in job.done and not job.is_stale
+            if is_kept and isinstance(record.outcome, Reply):
+                self._add_reply(record, record.outcome)
+
+    def _add_reply(self, record: Record, reply: Reply) -> None:
+        self.truncated += reply.stop == "length"
+        score = next(iter(record.scores.values()), None)
         if isinstance(score, Score) and score.value is not None:
             self.scored += 1
             self.score_sum += score.value
@@ -114,15 +127,6 @@ class Tally:
         return stats.mean(
             [total / count for count, total in self.totals_by_sample.values()], bounds=(0.0, 1.0)
         )
-
-
-def restore_health(job: Job) -> Health:
-    """Return a run's health checks, with the records of earlier sessions added."""
-    health = Health(enabled=is_checked(job.writer.card.config.model))
-    if job.done:
-        for record in Run(job.writer.path).records():
-            health.add(record)
-    return health
 
 
 class Progress(AbstractContextManager["Progress"]):

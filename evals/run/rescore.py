@@ -135,7 +135,7 @@ def store_metrics(
     )
     card.expected, card.counts, card.coverage = summary.expected, summary.counts, summary.coverage
     card.truncated, card.tokens, card.estimates = summary.truncated, summary.tokens, summary.estimates
-    card.forms = summary.forms
+    card.forms, card.replies = summary.forms, summary.replies
     return summary
 
 

@@ -66,7 +66,7 @@ class RunRow(Struct, frozen=True, kw_only=True):
     @property
     def truncated(self) -> float | None:
         """Return the share of replies truncated at max tokens; None if unknown, or for an image classifier."""
-        replies = sum(n for card in self.cards for name, n in card.counts.items() if name in VERDICTS)
+        replies = sum(map(_count_replies, self.cards))
         is_known = all(card.truncation_known for card in self.cards) and not any(self.sizes)
         return sum(card.truncated for card in self.cards) / replies if replies and is_known else None
 
@@ -82,6 +82,13 @@ class RunRow(Struct, frozen=True, kw_only=True):
     def coverage(self) -> float:
         """Return the lowest coverage among the runs."""
         return min(card.coverage for card in self.cards)
+
+
+def _count_replies(card: Card) -> int:
+    """Return the number of replies, scored or not; on a card of an earlier version, the known ones."""
+    if card.replies is not None:
+        return card.replies
+    return max(sum(n for name, n in card.counts.items() if name in VERDICTS), card.truncated)
 
 
 def pooled_rows(cards: Iterable[Card], challenges: Challenges = MappingProxyType({})) -> list[RunRow]:

@@ -345,3 +345,11 @@ def test_a_link_at_the_path_of_the_temporary_file_is_not_followed(tmp_path: Path
     assert evals("bundle", "one", tmp_path / "b.zip", "--results", tmp_path / "r").status == 0
     assert target.read_text() == "not yours"
     assert evals("bundle", "verify", tmp_path / "b.zip").status == 0
+
+
+def test_a_partly_downloaded_bundle_is_called_incomplete(bundle: Path, tmp_path: Path) -> None:
+    part = tmp_path / "part.zip"
+    part.write_bytes(bundle.read_bytes()[:2000])
+    outcome = evals("bundle", "verify", part)
+    outcome.assert_usage_error()
+    assert "incomplete" in outcome.error_line

@@ -321,3 +321,14 @@ def test_a_symbolic_link_at_an_output_path_is_replaced_and_its_target_kept(
     assert target.read_text() == "private"
     assert not (tmp_path / "out" / "scores.md").is_symlink()
     assert "Benchmark" in (tmp_path / "out" / "scores.md").read_text()
+
+
+def test_the_withheld_replies_of_an_exported_gated_run_are_failures_not_empty_replies(
+    results: Path, tmp_path: Path
+) -> None:
+    export("lm-eval", "g", results, tmp_path / "out")
+    outcome = evals("import", tmp_path / "out", "--sample", "--results", tmp_path / "again")
+    assert outcome.status == 0, outcome.err
+    (run,) = store.runs(tmp_path / "again")
+    assert run.card.counts == {"failed:imported": run.card.expected}
+    assert run.card.coverage == 0

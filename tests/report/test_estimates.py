@@ -79,6 +79,17 @@ def test_every_truncated_reply_is_counted_whatever_its_verdict() -> None:
     assert summary_of(records, gold_answers("abc")).truncated == 2
 
 
+def test_replies_without_a_score_are_counted_as_replies() -> None:
+    failed = Failure(stage="scorer", kind="unreadable", message="no verdict")
+    records = [
+        compact_record("a", 1.0),
+        CompactRecord(sample="b", repeat=0, scores={"exact": failed}, stop="length"),
+        compact_record("c", None),
+    ]
+    summary = summary_of(records, gold_answers("abcd"))
+    assert (summary.replies, summary.truncated, summary.expected) == (2, 1, 4)
+
+
 def test_tokens_are_summed_over_replies() -> None:
     records = [compact_record("a", 1.0), compact_record("b", 0.0), compact_record("c", None)]
     assert summary_of(records, gold_answers("abc")).tokens == {"input": 20, "output": 10}

@@ -11,7 +11,7 @@ import pytest
 from evals.records import store
 from evals.run.dry_run import Forecast, hours_side_by_side
 from tests.support.command import evals
-from tests.support.faults import FaultyServer, completion
+from tests.support.faults import Answer, FaultyServer, completion
 
 AIME = ("run", "aime:2025", "--sample", "-m", "scripted:ANSWER: 1")
 
@@ -47,6 +47,17 @@ def test_an_earlier_run_of_the_model_gives_the_tokens_and_the_replies_to_reuse(h
     (other_model,) = dry_run_rows("run", "aime:2025", "--sample", "-m", "scripted:list=x.json")
     assert other_model["bound"]  # the replies of another model are not used for the forecast
     assert "x.json" in other_model["fault"]
+
+
+def test_a_run_without_token_counts_does_not_forecast_zero_tokens(here: Path) -> None:
+    without_usage = Answer(200, completion("ANSWER: 1").body.replace(b"usage", b"unused"))
+    with FaultyServer(lambda call: without_usage) as server:
+        arguments = ("run", "aime:2025", "--sample", "-m", server.model, "--max-tokens", 100)
+        assert evals(*arguments).status == 0
+        (row,) = dry_run_rows(*arguments, "--fresh", "--price", "1,10")
+    assert (row["output_tokens"], row["bound"]) == (100 * row["calls"], True)
+    assert row["cost_usd"] > 0
+    assert row["hours"] is not None
 
 
 def test_published_numbers_are_named_with_their_protocol(here: Path) -> None:

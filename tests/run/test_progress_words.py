@@ -54,6 +54,22 @@ def test_the_live_interval_of_errors_is_over_samples_not_repeats(tmp_path: Path)
     assert texts[0] == texts[1] == "2 ± 1.1"
 
 
+def test_a_resumed_run_shows_the_score_of_all_its_replies(tmp_path: Path) -> None:
+    first = toy.job(tmp_path, run="r")
+    a, b, c, d = first.samples.ids
+    for record in (toy.record(a), toy.record(b), toy.failed_record(c)):
+        first.writer.append(record)
+    toy.close_job(first)
+    resumed = toy.job(tmp_path, run="r")
+    tally = progress.Tally(resumed)
+    assert (tally.done_before, tally.done, tally.scored) == (2, 0, 2)
+    for sample in (c, d):
+        tally.add(toy.record(sample, value=0.0))
+    assert (tally.remaining, tally.failure_counts.total()) == (0, 0)
+    assert tally.score_text().startswith("50.0 %")
+    toy.close_job(resumed)
+
+
 def test_without_a_terminal_a_finished_suite_is_not_printed_again(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
