@@ -90,15 +90,13 @@ def summarize(
 
     `absent_groups`: groups of the benchmark without an item in this subset.
     """
-    counts, tokens, forms = Counter[str](), Counter[str](), Counter[str]()
-    replies = truncated = 0
+    counts, tokens, forms, endings = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     by_scorer: dict[str, list[Point]] = {name: [] for name in scorers}
     for record in records:
         if record.sample not in golds:
             continue
         counts[record_verdict(record, scorers[0])] += 1
-        replies += not record.failure
-        truncated += record.stop == "length"
+        endings["failure" if record.failure else record.stop or ""] += 1
         if isinstance(score := record.scores.get(scorers[0]), Score) and score.form:
             forms[score.form] += 1
         for kind in ("input", "output", "reasoning", "cached"):
@@ -115,9 +113,9 @@ def summarize(
         scored_points = by_scorer[metric.scorer or scorers[0]]
         estimates += estimate_all(scored_points, metric, golds, repeats=repeats, absent_groups=absent_groups)
     return Summary(
-        expected=expected, counts=dict(sorted(counts.items())), replies=replies, truncated=truncated,
-        tokens=dict(tokens), coverage=len(by_scorer[scorers[0]]) / expected if expected else 0.0, estimates=tuple(estimates),
-        forms=dict(forms.most_common()),
+        expected=expected, counts=dict(sorted(counts.items())), replies=endings.total() - endings["failure"],
+        truncated=endings["length"], tokens=dict(tokens), estimates=tuple(estimates), forms=dict(forms.most_common()),
+        coverage=len(by_scorer[scorers[0]]) / expected if expected else 0.0,
     )  # fmt: skip
 
 

@@ -288,6 +288,8 @@ def _compare_suite(
     if a.headline.name != b.headline.name:
         shared = [a.headline, *(metric for metric in shared if metric.name != a.headline.name)]
         notes.append(f"{a.suite}: {a.headline.name} of A is compared with {b.headline.name} of B")
+    if a.identity == b.identity:
+        notes.append(f"{a.suite}: {a.run} is compared with itself")
     compared = []
     for metric in sorted(shared if detail else [a.headline], key=lambda metric: not metric.headline):
         pairing = Pairing(_cached_reduction(a, metric, cache), _cached_reduction(b, metric, cache), metric)

@@ -8,7 +8,7 @@ For each claim, missing outcomes take the value least favourable to it, unless t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct
@@ -20,7 +20,8 @@ from evals.verdicts import difference, formatting
 from evals.verdicts.compare import changed_samples
 from evals.verdicts.difference import Evidence
 from evals.verdicts.flips import Flip
-from evals.verdicts.gate_cases import Case, case_of, metric_of, run_of, run_pair
+from evals.verdicts.gate_cases import Case, RunPair, case_of, metric_of, run_of, run_pair
+from evals.verdicts.pairs import Pairing
 from evals.verdicts.policy import Entry, Policy, Pool, Tier
 from evals.verdicts.suite_run import SuiteKey, SuiteRun
 
@@ -134,7 +135,7 @@ def gate(
     """
     limits = limits or {}
     check_margins(policy, limits, baseline)
-    cases, verdicts_without_run, notes, flips = [], [], [], list[Flip]()
+    cases, verdicts_without_run, notes, flips = [], [], list[str](), list[Flip]()
     for rule in policy.rules_with_verdict:
         entries = policy.members(rule) if isinstance(rule, Pool) else (rule,)
         run_pairs = [run_pair(entry, candidate, baseline) for entry in entries]
@@ -146,11 +147,7 @@ def gate(
         entry_limits = tuple(repeatability_limit(entry, limits, baseline) for entry in entries)
         case = case_of(rule, complete_pairs, estimand=policy.estimand_of(rule), limits=entry_limits)
         cases.append(case)
-        notes += [
-            pairing.note_on_unshared(b.suite)
-            for (_, b, _), pairing in zip(complete_pairs, case.pairings, strict=True)
-            if pairing.unshared_count
-        ]
+        notes += _pair_notes(complete_pairs, case.pairings)
         flips += [flip for a, b, metric in complete_pairs for flip in changed_samples(a, b, metric)]
     judged = [*verdicts(cases, policy, limits, baseline), *verdicts_without_run]
     return GateReport(
@@ -159,6 +156,17 @@ def gate(
         alarms=tuple(f"{suite.suite}: {suite.alarm}" for suite in judged if suite.alarm), flips=tuple(flips),
         notes=tuple(notes),
     )  # fmt: skip
+
+
+def _pair_notes(pairs: Sequence[RunPair], pairings: Sequence[Pairing]) -> Iterator[str]:
+    for (baseline, candidate, _), pairing in zip(pairs, pairings, strict=True):
+        if candidate.identity == baseline.identity:
+            yield (
+                f"{baseline.suite}: candidate and baseline are the same run, so the verdict says nothing about a change; "
+                "if other weights are served under this name, run it with --fresh"
+            )
+        if pairing.unshared_count:
+            yield pairing.note_on_unshared(baseline.suite)
 
 
 def run_names(suite_runs: Sequence[SuiteRun]) -> str:

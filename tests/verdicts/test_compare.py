@@ -93,7 +93,7 @@ def test_a_baseline_file_states_that_its_run_covers_a_subset_and_which_groups_it
     comparison = compare([runs, runs])
     (macro,) = (row for row in comparison.pairs if row.metric == "accuracy_macro" and not row.group)
     assert macro.value_a is None
-    assert comparison.notes == ("a subset of 2 items: mmlu-pro",)
+    assert "a subset of 2 items: mmlu-pro" in comparison.notes
 
 
 def test_macro_is_the_mean_of_group_means():
@@ -443,3 +443,9 @@ def test_changed_molecules_are_listed_with_their_formulas():
     golds = outcomes({"m": 1.0}).golds
     flips = changed_outcomes(Outcomes([right], golds, 1), Outcomes([wrong], golds, 1))
     assert flip_lines(flips, 5, "samples") == [" m: right → wrong (CCO = C2H6O → CC = C2H6)"]
+
+
+def test_a_run_that_is_compared_with_itself_is_named():
+    run = suite_run("a", binary(30, 50))
+    assert "toy: a is compared with itself" in compare([[run], [run]]).notes
+    assert "itself" not in " ".join(compare([[run], [suite_run("b", binary(30, 50))]]).notes)

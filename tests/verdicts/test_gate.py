@@ -48,6 +48,13 @@ def test_the_same_outcomes_pass():
     assert report.suites[0].low > -0.05
 
 
+def test_a_run_that_is_judged_against_itself_is_named():
+    run = suite_run("base", binary(300, 500))
+    (note,) = gate([run], [run], policy(TOY)).notes
+    assert "same run" in note
+    assert gate_report(binary(300, 500), binary(300, 500)).notes == ()
+
+
 def test_a_large_loss_is_a_regression():
     report = gate_report(binary(300, 500), binary(200, 500))
     assert report.verdict == "regression"
