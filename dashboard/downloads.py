@@ -34,7 +34,7 @@ def tidy_table(board: Board, rows: Sequence[Row], labels: Sequence[str]) -> pd.D
                     "data_sha256": column.data_sha256, "run": card.run if card else None,
                     "started": iso_time(card.started) if card else None,
                     "promise": promise_state(promise_status(card)) if card else None,
-                    "challenge": challenge.counting_verdict if challenge else None,
+                    "challenge": challenge.valid_verdict if challenge else None,
                 }
             )  # fmt: skip
     return pd.DataFrame(table)

@@ -190,7 +190,7 @@ def parse(raw: bytes, *, seconds: float, display_url: str) -> Reply:
     stop, finish = parse_finish_reason(choice.finish_reason, display_url)
     if stop == "length" and usage.output == 0 and not usage.reasoning:  # LMDeploy up to 0.12
         raise Context(
-            f"200 without a token from {display_url}: the prompt ({usage.input} tokens) fills the context"
+            f"a response without tokens from {display_url}: the prompt ({usage.input} tokens) fills the context"
         )
     try:
         content = parse_content(message.get("content"))

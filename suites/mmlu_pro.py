@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from evals.benchmark import Benchmark, FewShot, Protocol, Variant
-from evals.data import Data, Row, Split
+from evals.data import Data, Row, Split, text_list
 from evals.errors import DataError
 from evals.extract import letter_mmlu_pro
 from evals.extract.upstream.last_letter import letter
@@ -38,14 +38,13 @@ REQUIRED_COLUMNS = ("question_id", "options", "answer", "category")
 def samples(data: Data, variant: str = "") -> Iterator[Sample]:
     """Yield samples without the filler options `N/A`, which upstream drops before it assigns letters; raises DataError."""
     for row in data.rows(TEST, required=REQUIRED_COLUMNS):
-        if not isinstance(row["options"], list):
-            raise DataError(f"mmlu-pro: question {row['question_id']}: its options are not a list")
-        positions = [i for i, option in enumerate(row["options"]) if option != "N/A"]
+        all_options = text_list(row, "options")
+        positions = [i for i, option in enumerate(all_options) if option != "N/A"]
         yield Sample(
             id=str(row["question_id"]),
             question=(Text(row["question"]),) if row.get("question") else (),
             target=_gold(row, positions),
-            choices=tuple(row["options"][i] for i in positions),
+            choices=tuple(all_options[i] for i in positions),
             group=row["category"],
         )
 
@@ -82,7 +81,7 @@ def _few_shot_prompter(data: Data, variant: str, shots: int) -> Prompter:
             "named validation in the local data; add it, or use --protocol strict"
         )
     for row in data.rows(EXAMPLES, required=(*REQUIRED_COLUMNS, "question", "cot_content")):
-        choices = [option for option in row["options"] if option != "N/A"]
+        choices = [option for option in text_list(row, "options") if option != "N/A"]
         reasoning = row["cot_content"].removeprefix("A: ")
         examples.setdefault(row["category"], []).append(
             f"Question:\n{row['question']}\nOptions:\n{options(choices)}\nAnswer: {reasoning}\n\n"

@@ -134,7 +134,7 @@ def run_row(entry: Entry) -> dict[str, object]:
         "score": f"{number} {styling.unit_symbol(headline.unit)}" if headline and number else "",
         "coverage": 100 * card.coverage,
         "promise": promise_state(promise_status(card)) if card.promise else None,
-        "challenge": entry.challenge.counting_verdict if entry.challenge else None,
+        "challenge": entry.challenge.valid_verdict if entry.challenge else None,
         "output tokens": card.tokens.get("output"),
         "cost": card.cost_usd,
         "run": card.run,

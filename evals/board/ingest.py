@@ -112,7 +112,7 @@ def _pending(
 
 
 def _may_be_published(result: EntryResult, all_decisions: Sequence[Decision], gold: Path | None) -> bool:
-    """Return whether what a held entry lacked is now there: a decision that accepts it, or the board's data."""
+    """Return whether a held entry now has what it lacked: a decision that accepts it, or the board's data."""
     needs_data = any(reason.endswith(NEEDS_DATA) for reason in result.reasons)
     return gold is not None if needs_data else decisions.accepts(all_decisions, result.entry)
 

@@ -44,14 +44,14 @@ class Challenge(Struct, frozen=True, kw_only=True):
     """Seconds since the epoch, UTC."""
 
     @property
-    def counting_verdict(self) -> Verdict | None:
+    def valid_verdict(self) -> Verdict | None:
         """Return the verdict; None if the challenge does not count."""
         return None if self.fault else self.verdict
 
     @property
     def passed(self) -> bool:
         """Return whether the score reaches the level `challenged`."""
-        return self.counting_verdict in ("consistent", "close")
+        return self.valid_verdict in ("consistent", "close")
 
     @property
     def sentence(self) -> str:

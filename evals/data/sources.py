@@ -1,4 +1,4 @@
-"""Rows of data sets, from the hub at a pinned revision, a local mirror, or the bundled sample items.
+"""Rows of data sets, from the hub (at a pinned revision if the suite states one), a local mirror, or the bundled sample items.
 
 A suite names its splits, and `Data` reads their rows: dicts with the columns of the hub's repository.
 
@@ -140,7 +140,7 @@ class Data(Struct, frozen=True, kw_only=True):
 
 
 def text_list(row: Row, column: str) -> tuple[str, ...]:
-    """Return the texts of a list; empty if the row has none. Raises ValueError for another value, such as the text in a CSV file."""
+    """Return the texts of a list; empty if the row has none. Raises ValueError for a value of another type, such as the text in a CSV file."""
     value = row.get(column) or ()
     if not isinstance(value, list | tuple):
         raise ValueError(f"{column} is not a list, but {type(value).__name__}")

@@ -48,7 +48,7 @@ _PART_SUFFIX = re.compile(r"_(\d+)$")
 _CORRECT_FIELDS = ("correct", "is_correct", "cascade_correct")
 """Fields of the details that say whether a prediction is right; the first one with a number counts."""
 _GRADE = re.compile("A|B")
-"""Grade in a judge's reply, found as OpenCompass does: A is right."""
+"""Grade in a judge's reply, extracted as by OpenCompass: A is right."""
 
 
 class Task(NamedTuple):

@@ -158,7 +158,7 @@ def check(path: Path, card: Card | None = None) -> Card:
 
 
 def damage(path: Path, card: Card) -> str:
-    """Return a message if a file of a run is missing or has another size than its card states; else empty.
+    """Return a message if a file of a run is missing or its size differs from the one in its card; else an empty string.
 
     Only sizes are compared; `check` also hashes the files.
     """

@@ -48,7 +48,7 @@ def with_judge(
                 )
         return list(suites)
     if not any(suite.judged for suite in suites):
-        raise UsageError(f"--judge {spec}: {suites[0].id} under {suites[0].protocol} uses no judge")
+        raise UsageError(f"--judge {name}: {suites[0].id} under {suites[0].protocol} uses no judge")
     for suite in suites:
         if (
             suite.judged

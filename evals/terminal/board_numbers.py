@@ -37,7 +37,7 @@ class BoardScore(NamedTuple):
     @property
     def level(self) -> str:
         """Return the verification level in words, with the verdict of the challenge and the decision."""
-        verdict = self.challenge.counting_verdict if self.challenge else None
+        verdict = self.challenge.valid_verdict if self.challenge else None
         return "; ".join(filter(None, [trust.level_words(self.result.level, verdict), self.decision]))
 
     @property

@@ -18,7 +18,7 @@ from evals.records.promise import promise_status
 from evals.records.store import Run
 
 ChallengeKey: TypeAlias = tuple[str, str, str, str]
-"""(run, suite, protocol, model as given on the command line): runs of several models may have one id."""
+"""(run, suite, protocol, model as given on the command line): runs of different models may share an id."""
 Challenges: TypeAlias = Mapping[ChallengeKey, Challenge]
 MEANINGS = {mark.symbol: f"{mark.words} ({mark.meaning})" for mark in trust.MARKS}
 """Symbol -> explanation for the legend."""
@@ -43,10 +43,10 @@ def challenges_of(runs: Iterable[Run]) -> dict[ChallengeKey, Challenge]:
 
 
 def trust_marks(cards: Sequence[Card], challenges: Sequence[Challenge | None]) -> dict[str, str]:
-    """Return the marks of pooled runs, symbols with words: the worst of any run, and a good one only if all runs have one."""
+    """Return symbol -> words of the marks of pooled runs: the least favourable of all runs; a favourable one only if all have it."""
     states = [trust.promise_state(promise_status(card)) for card in cards]
     promise = next((state for state in ("broken", "none", "kept") if state in states), "none")
-    verdicts = [challenge.counting_verdict if challenge else None for challenge in challenges]
+    verdicts = [challenge.valid_verdict if challenge else None for challenge in challenges]
     marks = [trust.PROMISES.get(promise)]
     if "different" in verdicts or (verdicts and None not in verdicts):
         marks.append(trust.CHALLENGES[next(v for v in _WEAKEST_FIRST if v in verdicts)])

@@ -20,10 +20,15 @@ ONE_SE_LEVEL = 0.68
 
 
 class NormalDesign:
-    """A difference with a known standard error (`error`) and nothing else known, for a whole-run metric or a pool of suites."""
+    """A difference with a known standard error (`error`) and nothing else known, for a whole-run metric or a pool of suites.
 
-    def __init__(self, error: float, clusters: int, noise: Noise | None = None) -> None:
-        self.error, self.clusters = error, clusters
+    `as_observed`: whether the gate compares the observed difference with the margin, without allowing for its variation.
+    """
+
+    def __init__(
+        self, error: float, clusters: int, noise: Noise | None = None, *, as_observed: bool = False
+    ) -> None:
+        self.error, self.clusters, self.as_observed = error, clusters, as_observed
         self.noise = noise or Noise(error**2 * max(1, clusters), "standard error")
 
     @classmethod
@@ -46,25 +51,23 @@ class NormalDesign:
         return cls(error, clusters, Noise(error**2 * clusters, "assumed"))
 
     def simulate(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> PValues:
-        """Draw `count` normal differences at a true loss and return the p-values of t tests."""
+        """Draw `count` normal differences at a true loss and return the p-values of t tests; if `as_observed`, 0 or 1."""
         from scipy.special import stdtr
 
+        differences = rng.normal(-loss, self.error, count)
+        if self.as_observed:
+            return PValues((differences <= -margin).astype(float), (differences >= -margin).astype(float))
         df = max(1, self.clusters - 1)
-        t = (rng.normal(-loss, self.error, count) + margin) / (
-            self.error * (rng.chisquare(df, count) / df) ** 0.5
-        )
+        t = (differences + margin) / (self.error * (rng.chisquare(df, count) / df) ** 0.5)
         return PValues(stdtr(df, -t), stdtr(df, t))
 
 
 class FixedItemsDesign(NormalDesign):
-    """A difference on exactly these items, which varies only with the replies.
-
-    `as_observed`: whether the gate compares the observed difference with the margin, without allowing for this variation.
-    """
+    """A difference on exactly these items, which varies only with the replies."""
 
     def __init__(self, design: Design, *, as_observed: bool) -> None:
-        super().__init__(design.error, int(NORMAL_DF), design.noise)
-        self.as_observed, self.df = as_observed, 0.0  # 0: the noise is known exactly
+        super().__init__(design.error, int(NORMAL_DF), design.noise, as_observed=as_observed)
+        self.df = 0.0  # the noise is known exactly
         if design.is_binary and design.pairing.a.repeats == 1:
             # chi-squared degrees of freedom that match the relative variance of an estimated share, (1 - share) / (n share)
             changed_share = min(0.99, design.noise.discordance / (design.width or 1.0) ** 2)
@@ -75,9 +78,9 @@ class FixedItemsDesign(NormalDesign):
         import numpy as np
         from scipy.special import ndtr
 
-        differences = rng.normal(-loss, self.error, count)
         if self.as_observed:
-            return PValues((differences <= -margin).astype(float), (differences >= -margin).astype(float))
+            return super().simulate(loss, margin, count=count, rng=rng)
+        differences = rng.normal(-loss, self.error, count)
         scale = np.sqrt(np.maximum(1.0, rng.chisquare(self.df, count) / self.df)) if self.df else 1.0
         z = (differences + margin) / (max(self.error, 1e-12) * scale)
         return PValues(ndtr(-z), ndtr(z))

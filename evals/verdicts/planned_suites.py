@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from evals.report.estimand_names import Estimand
 from evals.verdicts.gate_cases import Case
-from evals.verdicts.normal_designs import NormalDesign
+from evals.verdicts.normal_designs import NormalDesign, UnknownNoise
 from evals.verdicts.policy import Entry, Pool, Tier
 from evals.verdicts.simulated_designs import Design, PValues
 from evals.verdicts.suite_run import SuiteRun
@@ -66,9 +66,19 @@ class PlannedSuite(NamedTuple):
         return sqrt(sum(design.error**2 for design in self.designs)) / len(self.designs)
 
     def simulate(self, multiple: float, *, count: int, rng: np.random.Generator) -> PValues:
-        """Simulate comparisons at a loss of `multiple` margins and return their p-values; a pool's difference is assumed to be normal."""
-        design, *others = self.designs
-        if others:
-            rows = sum(len(design.rows) for design in self.designs if isinstance(design, Design))
-            design = NormalDesign(self.error, rows)
+        """Simulate comparisons at a loss of `multiple` times the margin and return their p-values."""
+        design = self.designs[0] if len(self.designs) == 1 else self._pooled_design()
         return design.simulate(multiple * self.rule.margin, self.rule.margin, count=count, rng=rng)
+
+    def _pooled_design(self) -> NormalDesign:
+        """Return the design of a pool, whose difference is assumed to be normal; the noise of one suite may be unknown."""
+        for design in self.designs:
+            if isinstance(design, UnknownNoise):
+                return design
+        clusters = sum(
+            design.clusters if isinstance(design, NormalDesign) else len(design.rows)
+            for design in self.designs
+        )
+        first = self.designs[0]
+        as_observed = isinstance(first, NormalDesign) and first.as_observed
+        return NormalDesign(self.error, clusters, as_observed=as_observed)

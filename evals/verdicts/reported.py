@@ -3,7 +3,7 @@
 A file `claims/*.toml` contains tables as printed in a source, one `[[claim]]` per benchmark:
 
     [[claim]]
-    suite = "mmlu-pro"              # our name, even if the suite does not exist
+    suite = "mmlu-pro"              # the suite's name here; it need not exist
     benchmark = "MMLU Pro"          # as spelled in the source
     protocol = "intern-s1"          # absent: unknown
     metric = "accuracy"             # as named in the source; absent: not stated

@@ -46,7 +46,7 @@ METHODS: dict[str, type[Any]] = {
 }
 """Method -> its parameters; LoRA's scale is read from peft's adapter_config.json."""
 WITHOUT_PARTS = ("full", "linear")
-"""Methods that train weights of the backbone, and have no tuned parts."""
+"""Methods without tuned parts: they train the whole backbone, or only its head."""
 
 
 class PreprocessingChanges(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -63,7 +63,7 @@ def level(board: Path) -> str:
 def test_the_verdict_determines_the_level(board: Path, verdict: outcome.Verdict, expected: str) -> None:
     boards.challenge(board, verdict=verdict, reason="why")
     challenge = ingest_challenge(board)
-    assert (challenge.fault, challenge.counting_verdict, challenge.reason) == ("", verdict, "why")
+    assert (challenge.fault, challenge.valid_verdict, challenge.reason) == ("", verdict, "why")
     assert level(board) == expected
 
 
@@ -107,13 +107,13 @@ def test_an_outcome_that_does_not_count_has_a_reason(
     boards.challenge(board, **changes)
     challenge = ingest_challenge(board)
     assert fault in challenge.fault
-    assert challenge.counting_verdict is None
+    assert challenge.valid_verdict is None
     assert level(board) == "recomputed"
 
 
 def test_a_rejection_counts_with_few_replies_and_a_small_alpha(board: Path) -> None:
     boards.challenge(board, verdict="different", replies=7, alpha=1e-6)
-    assert ingest_challenge(board).counting_verdict == "different"
+    assert ingest_challenge(board).valid_verdict == "different"
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b"[" * 100_000, b"x" * (2 << 20)])
@@ -253,5 +253,5 @@ def test_a_challenge_of_an_entry_sets_its_level(
         )
         assert command_outcome.status in (0, 1), command_outcome.err
     challenge = ingest_challenge(board)
-    assert (challenge.counting_verdict, challenge.reader) == (verdict, reader)
+    assert (challenge.valid_verdict, challenge.reader) == (verdict, reader)
     assert level(board) == expected

@@ -96,7 +96,7 @@ def captions(app: AppTest) -> str:
 def entries(results: Path) -> dict[str, frames.Entry]:
     """Return verdict of the challenge, or reason why it does not count -> run."""
     return {
-        entry.challenge.counting_verdict or entry.challenge.fault: entry
+        entry.challenge.valid_verdict or entry.challenge.fault: entry
         for entry in frames.index(results).entries
         if entry.challenge is not None
     }
@@ -207,4 +207,4 @@ def test_a_new_challenge_appears_in_the_index(tmp_path: Path) -> None:
     write_challenge(entry.path, entry.card, verdict="close")
     (entry,) = frames.index(tmp_path).entries
     assert entry.challenge is not None
-    assert entry.challenge.counting_verdict == "close"
+    assert entry.challenge.valid_verdict == "close"

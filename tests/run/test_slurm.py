@@ -65,6 +65,7 @@ def test_a_key_of_the_command_line_replaces_that_of_the_file(tmp_path: Path) -> 
         "partition",
         "gpus=many",
         "gpus=-1",
+        "cpus=0",
         "time=soon",
         "time=0",
         "account=a\n#SBATCH --uid=0",

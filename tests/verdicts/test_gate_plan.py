@@ -14,9 +14,11 @@ from evals.types import Metric
 from evals.verdicts import difference
 from evals.verdicts.difference import DiscordantCounts
 from evals.verdicts.gate import gate, overall_verdict, verdicts
-from evals.verdicts.normal_designs import NormalDesign
+from evals.verdicts.gate_cases import Case
+from evals.verdicts.normal_designs import NormalDesign, UnknownNoise
 from evals.verdicts.pairs import Pairing
 from evals.verdicts.plan import plan
+from evals.verdicts.planned_suites import PlannedSuite
 from evals.verdicts.policy import Entry, Policy, Pool, parse
 from evals.verdicts.simulated_designs import (
     Design,
@@ -217,6 +219,22 @@ def test_advisory_suites_do_not_affect_the_plan():
     planned = plan(runs, gate_policy)
     assert planned.decides
     assert [s.name for s in planned.scenarios if "small worse" in s.name] == []
+
+
+@pytest.mark.parametrize(
+    ("designs", "lowest", "highest"),
+    [
+        ((NormalDesign(0.01, 300), NormalDesign(0.01, 300)), 0.98, 1.0),
+        ((UnknownNoise(0.01, 0), NormalDesign(0.01, 300)), 0.0, 0.0),
+        ((NormalDesign(0.01, 300, as_observed=True),) * 2, 0.99, 1.0),
+    ],
+    ids=["whole-run metrics", "unknown noise", "as observed"],
+)
+def test_a_pool_is_simulated_as_the_gate_tests_it(designs, lowest, highest):
+    pool = Pool(name="all", margin=0.03)
+    pooled = PlannedSuite(pool, Case(pool, ACCURACY, (), "official"), designs, ())
+    p_values = pooled.simulate(0.0, count=2000, rng=np.random.default_rng(0))
+    assert lowest <= float((p_values.p_pass <= 0.05).mean()) <= highest
 
 
 @pytest.mark.slow

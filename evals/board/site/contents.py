@@ -59,7 +59,7 @@ class Entrant(Struct, frozen=True, kw_only=True):
     def verdict(self, key: Key) -> Verdict | None:
         """Return the verdict of a score's challenge; None if there is none that counts."""
         challenge = self.challenges.get(key)
-        return challenge.counting_verdict if challenge else None
+        return challenge.valid_verdict if challenge else None
 
     def marks(self, key: Key) -> list[Mark]:
         """Return the marks of a score: rerun, challenge, preregistration."""

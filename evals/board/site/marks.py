@@ -55,7 +55,7 @@ def table_marks(rows: Sequence[tuple[str, Entrant, Key]]) -> dict[str, Any]:
         (name, verdict, challenge.reason)
         for name, entrant, key in rows
         if (challenge := entrant.challenges.get(key))
-        and (verdict := challenge.counting_verdict) in ("different", "untestable")
+        and (verdict := challenge.valid_verdict) in ("different", "untestable")
     ]
     return {
         "legend": legend((entrant, key) for _, entrant, key in rows),

@@ -78,7 +78,7 @@ def _evaluate(match: re.Match[str]) -> float | None:
     digits = _plain_decimal(match["number"])
     exponent = match["e"] or match["d"] or match["ten"] or match["flattened"] or "0"
     try:
-        exponent = exponent.replace(" ", "")
+        exponent = "".join(exponent.split())
         value = float(digits) * 10 ** float(exponent) if "." in exponent else float(f"{digits}e{exponent}")
         if match["power"]:
             value = value ** float(match["power"])

@@ -159,7 +159,7 @@ class Similarity(UsesRdkit, frozen=True):
         """Score one reply."""
         answer, parse = last_chemistry_tag(reply.text), rdkit().Chem.MolFromSmiles
         mol, gold = parse(answer), parse(str(sample.target).strip())
-        why = "RDKit reads no molecule" if mol is None else "RDKit cannot read the gold answer"
+        why = "RDKit cannot read the answer" if mol is None else "RDKit cannot read the gold answer"
         return score_similarity(reply, answer, mol=mol, gold=gold, why_invalid=why)
 
 

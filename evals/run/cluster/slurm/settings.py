@@ -45,7 +45,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     folder: str = ""
     """Folder that the driver and the nodes share; empty: `.slurm` in the results folder."""
     grace: float = 60.0
-    """Time in seconds that a job waits for a driver whose connection has ended."""
+    """Time in seconds that a job waits for the driver to connect again after its connection has ended."""
     driver_partition: str = ""
     """Partition of the driver's job with --detach; empty: `partition`."""
     driver_time: str = ""
@@ -109,7 +109,11 @@ def _check_settings(settings: Settings) -> None:
     for time in filter(None, (settings.time, settings.driver_time)):
         if minutes(time) < 1:
             raise UsageError(f"Slurm setting: time {time!r} must be at least a minute")
-    if (settings.gpus or 0) < 0 or (settings.cpus or 1) < 1 or not 1 <= settings.grace <= 3600:
+    if (
+        (settings.gpus or 0) < 0
+        or (settings.cpus is not None and settings.cpus < 1)
+        or not 1 <= settings.grace <= 3600
+    ):
         raise UsageError("Slurm setting: gpus must be at least 0, cpus at least 1, grace 1 to 3600 seconds")
     if name := secret_argument([*settings.setup, settings.python]):
         raise UsageError(
