@@ -187,8 +187,10 @@ class Caller:
                 self._probe_task = asyncio.get_running_loop().create_task(self._probe_when_silent())
             with deadline, foreign_code(ModelError, passing=(EvalsError, TimeoutError)):
                 reply = await call_model(self._model, inline_text_media(prompt), sampling)
-        except TimeoutError:
-            raise Timeout(f"no reply within {limit_s:.0f} s") from None
+        except TimeoutError as error:  # the deadline's has no message; a function may raise one of its own
+            raise Timeout(
+                f"TimeoutError: {error}" if str(error) else f"no reply within {limit_s:.0f} s"
+            ) from None
         except Disconnected:
             raise
         except EvalsError:

@@ -85,10 +85,11 @@ class RunRow(Struct, frozen=True, kw_only=True):
 
 
 def _count_replies(card: Card) -> int:
-    """Return the number of replies, scored or not; on a card of an earlier version, the known ones."""
+    """Return the number of replies, scored or not; on a card of an earlier version, of the scored ones, or 0 if some are not."""
     if card.replies is not None:
         return card.replies
-    return max(sum(n for name, n in card.counts.items() if name in VERDICTS), card.truncated)
+    scored = sum(n for name, n in card.counts.items() if name in VERDICTS)
+    return scored if card.truncated <= scored else 0
 
 
 def pooled_rows(cards: Iterable[Card], challenges: Challenges = MappingProxyType({})) -> list[RunRow]:
@@ -174,7 +175,7 @@ def marks(row: RunRow) -> dict[str, str]:
         descriptions["C"] = f"{percent(row.coverage)} % scored"
     if headline is not None and (unscored := _unscored_replies(row, headline)):
         descriptions["A"] = f"answered items only, {headline.n:,} of {headline.n + unscored:,}"
-    if headline is not None and _has_few_clusters(headline, card.config.repeats):
+    if headline is not None and _has_few_clusters(headline, sum(c.config.repeats for c in row.cards)):
         descriptions["F"] = f"{count_of(headline.clusters, 'cluster')} (rough interval)"
     if headline is not None and headline.value is None and headline.clusters:
         descriptions["G"] = headline.method.removeprefix("none: ")
@@ -182,6 +183,7 @@ def marks(row: RunRow) -> dict[str, str]:
 
 
 def _has_few_clusters(headline: Estimate, repeats: int) -> bool:
+    """Return whether there are few clusters of several samples each; `repeats`: number of replies to a sample, over all seeds."""
     return headline.clusters < min(MIN_CLUSTERS, headline.n) and headline.n > headline.clusters * repeats
 
 

@@ -6,13 +6,15 @@ import csv
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from evals.records.card import Card
 from evals.records.names import short_ids
 from evals.terminal import sample
-from tests.support import many_runs
+from evals.terminal.runs import RunRow
+from tests.support import many_runs, toy
 from tests.support.command import Outcome, evals
 
 
@@ -240,3 +242,31 @@ def test_samples_of_several_runs_are_told_apart(here: Path) -> None:
     assert "scripted · two" in table
     csv_rows = list(csv.DictReader(io.StringIO(evals("show", folder, "--samples", "--csv").out)))
     assert [(row["run"], row["id"]) for row in csv_rows] == [(row["run"], row["id"]) for row in rows]
+
+
+def _card(**changes: Any) -> Card:
+    card = Card(run="r", config=toy.config(), model="toy", status="finished", expected=16)
+    for name, value in changes.items():
+        setattr(card, name, value)
+    return card
+
+
+@pytest.mark.parametrize(
+    ("card", "share"),
+    [
+        (_card(replies=16, truncated=4, counts={"right": 1, "failed:unreadable": 15}), 0.25),
+        (_card(truncated=4, counts={"right": 16}), 0.25),
+        (_card(truncated=4, counts={"right": 1, "failed:unreadable": 15}), None),
+    ],
+    ids=["unscored replies", "a card of an earlier version", "with unscored replies"],
+)
+def test_the_share_of_truncated_replies_is_of_all_replies(card: Card, share: float | None) -> None:
+    assert RunRow(cards=(card,), headline=None).truncated == share
+
+
+def test_seeds_of_one_configuration_are_no_clusters(here: Path) -> None:
+    for seed in (1, 2, 3):
+        assert evals("run", "aime:2025", "--sample", "-m", "scripted:ANSWER: 1", "--seed", seed).status == 0
+    table = evals("show").out
+    assert "3 seeds" in table
+    assert "cluster" not in table

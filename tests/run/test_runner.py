@@ -374,6 +374,21 @@ async def test_a_call_that_always_hangs_is_a_failure(
     assert "no reply within 0 s" in toy_run.records()["q003"].outcome.message
 
 
+async def test_a_timeout_of_the_model_itself_keeps_its_message(
+    toy_run: ToyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callers, "MAX_ATTEMPTS", 1)
+
+    def respond(name: str, earlier_calls: int) -> str:
+        if name == "q003":
+            raise TimeoutError("the queue is full")
+        return "A"
+
+    await toy_run.runner(ScriptedModel(respond), concurrency=1).run()
+    assert toy_run.outcomes() == RIGHT | {"q003": "timeout"}
+    assert "TimeoutError: the queue is full" in toy_run.records()["q003"].outcome.message
+
+
 # --- runs in which all calls fail ---------------------------------------------------------------------------
 
 
