@@ -270,7 +270,7 @@ def label(text: str) -> Reading | None:
 _MATERIAL_CLASS = re.compile(
     r"(?:(?:it|this|that|(?:this|the)\s(?:compound|material|composition|alloy|phase|crystal))(?:['’]s|\sis|\sshould\sbe)\s)?"
     r"(?:(?:most\s)?(?:likely|probably|clearly|predicted\sto\sbe|expected\sto\sbe|classified\sas)\s)*"
-    r"(?P<not>not\s)?(?:an?\s)?(?:(?P<metal>metal(?:lic)?(?:\sconductor)?|金属)|(?P<nonmetal>non-?\s?metal(?:lic)?|semiconduct(?:or|ing)|insulat(?:or|ing)|非金属|半导体|绝缘体))",
+    r"(?P<not>not\s|不是|并非)?(?:an?\s)?(?:(?P<metal>metal(?:lic)?(?:\sconductor)?|金属)|(?P<nonmetal>non-?\s?metal(?:lic)?|semiconduct(?:or|ing)|insulat(?:or|ing)|非金属|半导体|绝缘体))",
     re.IGNORECASE,
 )
 

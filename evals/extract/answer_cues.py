@@ -137,7 +137,7 @@ def is_alternative(text: str, reading: Reading) -> bool:
 
 
 _CONCLUSION_START = lazy_pattern(
-    r"(?:^|(?<=[.!?;,。；，:\n]))[\s*_]*(?:and\s+)?(?:(?:so|thus|hence|therefore|consequently|altogether|in\s+total|overall|finally)\b|所以|因此|于是|综上|故)[\s,]*(?=\S)",
+    r"(?:^|(?<=[.!?;,。；，:\n]))[\s*_]*(?:and\s+)?(?:(?:so|thus|hence|therefore|consequently|altogether|in\s+total|overall|finally)\b|所以|因此|于是|综上|故)[\s,:]*(?=\S)",
     re.IGNORECASE | re.MULTILINE,
 )
 """The beginning of a concluding clause, up to its subject."""
@@ -145,6 +145,7 @@ _VERB_OR_EQUALS = lazy_pattern(
     r"(?:\b(?:is|are|equals?|gives?|get|have|obtain|comes\s+to)\b(?:\s+(?:therefore|thus|then|hence))?|=|≈|为|是|得到?|等于)[:\s]*",
     re.IGNORECASE,
 )
+_ONLY_NUMBER = lazy_pattern(r"[*_$]{0,3}[-−]?\d[\d,.]{0,20}[*_$.\s]*\Z")
 _CONCLUDING_VERB = lazy_pattern(r"\b(?:is|are)\s+(?:therefore|thus|hence)\b[:\s]*", re.IGNORECASE)
 _COMMENT_WORD = lazy_pattern(
     r"\b(?:check\w*|verif\w+|confirm\w*|indeed|note|remark|sanity|for\s+(?:example|instance)|correct|consistent|if|would|could|might)\b|验证|检验|注意|例如|如果|若",
@@ -175,7 +176,8 @@ def concluding_reading(text: str, reading: Reading, parse: Parser) -> Reading:
     if _COMMENT_WORD.search(text, reading.end, end):
         return reading
     if clause := _CONCLUSION_START.search(text, begin, end):
-        link = _VERB_OR_EQUALS.search(text, clause.end() + 1, end)
+        is_number = _ONLY_NUMBER.match(text, clause.end(), end)
+        link = clause if is_number else _VERB_OR_EQUALS.search(text, clause.end() + 1, end)
     else:
         link = _CONCLUDING_VERB.search(text, begin, end) if begin > reading.end else None
     conclusion = text[link.end() : end] if link else ""

@@ -40,7 +40,7 @@ _SENTENCE_START = lazy_pattern(
     re.IGNORECASE,
 )
 _LEADING_LABEL = lazy_pattern(
-    r"^[\s*_]*(?:(?:the\s+)?(?:molecular|chemical|empirical|iupac|systematic|final|correct)?\s*(?:formula|name|answer)|分子式|化学式|名称|答案)\s*(?:\([^()]{0,40}\))?\s*[*_]{0,2}\s*(?:[:：=]|\bis\b|为|是)[*_]{0,2}\s*",
+    r"^[\s*_]*(?:(?:the\s+)?(?:molecular|chemical|empirical|iupac|systematic|final|correct)?\s*(?:formula|name|answer)|iupac|分子式|化学式|名称|答案)\s*(?:\([^()]{0,40}\))?\s*[*_]{0,2}\s*(?:[:：=]|\bis\b|为|是)[*_]{0,2}\s*",
     re.IGNORECASE,
 )
 _SPACED_CHARGE = lazy_pattern(
@@ -105,7 +105,11 @@ def read_formula(text: str, is_formula: Callable[[str], bool]) -> str | None:
         return None
     text = _ADDUCT.sub("", text)
     text = _LEADING_LABEL.sub("", _REMARK.sub("", text)).strip()
-    text = re.split(r",?\s+(?:not|rather\s+than|instead\s+of)\s", text, maxsplit=1)[0]
+    text = re.split(
+        r",?\s+(?:not|rather\s+than|instead\s+of)\s|,\s+(?:which|whereas|while|unlike)\s|[,，]\s*(?:而不是|而非|不是)",
+        text,
+        maxsplit=1,
+    )[0]
     if is_formula(unformatted := without_formatting(text)):
         return unformatted
     if (remainder := re.split(r"[=→]", text)[-1]) != text and is_formula(
@@ -191,7 +195,7 @@ def read_name(text: str) -> str | None:
     ):
         return None
     text = text.replace("*", "")  # asterisks of italic locants
-    return None if re.fullmatch(r"[-+\d.,\s]+\s?[A-Za-z/%°·]+", text) else text
+    return None if re.fullmatch(r"[-+]?[\d.,\s]+\s?[A-Za-z/%°·]+", text) else text
 
 
 def _latin_part(text: str) -> str:
@@ -219,11 +223,37 @@ def read_name_line(line: str) -> str | None:
         return conclusion
     subject = _SUBJECT.match(line)
     name = read_name(line[subject.end() :] if subject else line)
-    return name if name and (subject is None or re.search(r"\d", name)) else None
+    return name if name and (subject is None or _is_systematic(name)) else None
+
+
+_NAME_WITHOUT_LOCANTS = lazy_pattern(
+    r"(?:[a-z]{3,20}(?:\s|yl\s))?(?:[a-z]{2,30}(?:ane|ene|yne|anol|enol|diol|anal|enal|anone|enone|amine|amide|oate|nitrile|aldehyde|idine|azole|thiol|azine|oline)|[a-z]{3,30}(?:oic|ic)\sacid|[a-z]{0,20}(?:phenol|furan|acetate|chloride|bromide|iodide|acetone))",
+    re.IGNORECASE,
+)
+_CLASS_NAMES = frozenset(
+    [
+        "alkane",
+        "alkene",
+        "alkyne",
+        "alkanol",
+        "alkanal",
+        "alkanone",
+        "cycloalkane",
+        "amine",
+        "amide",
+        "polyene",
+    ]
+)
+
+
+def _is_systematic(name: str) -> bool:
+    """Return whether a name has locants, or the ending of a systematic name without being that of a class."""
+    has_ending = _NAME_WITHOUT_LOCANTS.fullmatch(name) is not None and name.casefold() not in _CLASS_NAMES
+    return re.search(r"\d", name) is not None or has_ending
 
 
 def read_last_name(text: str) -> str | None:
-    """Read a short name with locants, or a sentence that ends with it ("it is butan-2-ol")."""
+    """Read a short systematic name, or a sentence that ends with it ("it is butan-2-ol")."""
     subject = _SUBJECT.match(text)
     name = read_name(text[subject.end() :] if subject else text)
-    return name if name and re.search(r"\d", name) and len(name.split()) <= 3 else None
+    return name if name and _is_systematic(name) and len(name.split()) <= 3 else None

@@ -40,6 +40,8 @@ _UNDECIDED_OR_DENIED = lazy_pattern(r"(?:either|between|somewhere|不是|介于)
 """The beginning of a text that is not an answer; 不是 is "is not", 介于 is "between"."""
 _SINGLE_WORD = lazy_pattern(r"[A-Z][a-z]{2,20}|[a-z]{3,20}")
 """A word, which is an answer only as a whole reply: a day, a colour."""
+_NAME = lazy_pattern(r"(?:an?\s)?(?P<name>[A-Z][a-z]{2,20})")
+"""A name at the end of a sentence, as in "So the winner is Tom."."""
 COUNTED = lazy_pattern(
     r"(?P<number>[-+]?\d{1,3}(?:,\d{3})+|[-+]?\d+(?:\.\d+)?)\s+(?:(?:square|cubic|different|possible|distinct|whole|small)\s+)?(?!(?:times|more|less|fewer|plus|minus|over|and|mod|modulo|hundred|thousand|million|billion|dozen|half|halves|thirds?|quarters?|squared|cubed|factorial|root|roots|choose|percent|squares?\s+root)\b)[a-z]{3,20}(?:\s+(?:in\s+(?:total|all)|altogether|left|each|per\s+[a-z]{2,12}|for\s+each\s+[a-z]{2,12}))?\.?"
 )
@@ -94,6 +96,9 @@ def _parse_expression(content: str, form: Form) -> Any:
             return None
         if content.rstrip("$* ").endswith("?") or (form != "prose" and _CLAUSE_VERB.search(shortest)):
             return None
+        name = _NAME.fullmatch(content.strip("*_` .")) if form == "prose" else None
+        if name is not None:
+            return (name["name"],)
         is_formula = is_formula or (
             form == "whole" and _SINGLE_WORD.fullmatch(content.strip("*_` .")) is not None
         )
@@ -143,7 +148,7 @@ _KEPT_TEXT = lazy_pattern(
     r"\s*(?:or|and|if|mod|in)\s*|\s*(?:sin|cos|tan|ln|log|exp|min|max|gcd|lcm)\s*", re.IGNORECASE
 )
 _UNIT = lazy_pattern(
-    r"(?:(?<=\d)(?=(?:[ckm]m|kg|mg|mph)(?!\w))|(?<=[\w})])\s+)(?:(?:square|cubic|sq\.?)\s+)?(?:units?|cm|mm|km|m|kg|g|mg|s|ms|min|minutes?|hours?|h|seconds?|degrees?|dollars?|cents?|inch(?:es)?|feet|ft|miles?|meters?|metres?|litres?|liters?|percent|years?|days?|people|ways|points?|mph|(?:k?m|cm|mm|miles?|ft|k?g|mg|L|k?J)\s?(?:/|per\b)\s?(?:hour|second|minute|day|min|sec|hr|mol|cm|kg|[hsmgL]))(?:\s*\^?\s*\{?[23]\}?|[²³])?\s*$",
+    r"(?:(?<=\d)(?=(?:[ckm]m|kg|mg|mph)(?!\w))|(?<=[\w})])\s+)(?:(?:square|cubic|sq\.?)\s+)?(?:units?|cm|mm|km|m|kg|g|mg|s|ms|min|minutes?|hours?|h|seconds?|degrees?|dollars?|cents?|inch(?:es)?|feet|ft|miles?|meters?|metres?|litres?|liters?|percent|years?|days?|people|ways|points?|mph|[ap]\.?m\.?|o['’]clock|(?:k?m|cm|mm|miles?|ft|k?g|mg|L|k?J)\s?(?:/|per\b)\s?(?:hour|second|minute|day|min|sec|hr|mol|cm|kg|[hsmgL]))(?:\s*\^?\s*\{?[23]\}?|[²³])?\s*$",
     re.IGNORECASE,
 )
 _DEGREES = lazy_pattern(r"\^\s*\{?\s*\\circ\s*\}?|°\s?[CF](?![A-Za-z])|°|\\degree\b")
@@ -158,6 +163,23 @@ _LEFT_HAND_SIDE = lazy_pattern(
     r"\s*(?:m?\s*\\(?:angle|measuredangle|triangle|overline|widehat|operatorname)\s*)?\{?\\?[A-Za-z]{1,20}\}?(?:_\{?\w{1,4}\}?)?(?:\s*\([^()=]{1,12}\))?\s*(?:=|\\in\b|∈|:=)\s*(?=\S)"
 )
 _NUMBER_BASE = lazy_pattern(r"_\{?\s*(?:\\text\{)?\d{1,2}\}*\s*$")
+_BOLD_MARK = lazy_pattern(r"(?<!\d)\*\*|\*\*(?!\d)")
+_MATRIX_IN_BRACKETS = lazy_pattern(
+    r"(?:\\left)?[\[(]\s*\\begin\{array\}\{[clr|\s]{1,20}\}(?P<inner>.*?)\\end\{array\}\s*(?:\\right)?[\])]",
+    re.DOTALL,
+)
+_REPEATING_DECIMAL = lazy_pattern(
+    r"(?P<whole>\d{1,9})\.(?P<fixed>\d{0,9})\\(?:overline|bar|dot)\s*\{?(?P<period>\d{1,9})\}?"
+)
+_DEGREES_OF_FUNCTION = lazy_pattern(
+    r"(\\(?:sin|cos|tan|cot|sec|csc))\s*\(?\s*(\d{1,3})\s*(?:\^\s*\{?\s*\\circ\s*\}?|°)\s*\)?"
+)
+_HALF_LINE = lazy_pattern(
+    r"\s*\\?[A-Za-z]\s*(?P<sign><|>|\\leq?(?![a-z])|\\geq?(?![a-z])|\\lt|\\gt|\\neq?(?![a-z]))\s*(?P<bound>[-+]?(?:\d|\\(?:frac|sqrt|pi)(?![a-z])|[{}./])+)\s*"
+)
+"""An inequality with one bound, as in x < 3 or x \\neq -4."""
+_OR = lazy_pattern(r"\s*(?:\bor\b|\\(?:lor|vee)\b|或)\s*")
+_ALL_BUT = lazy_pattern(r"ℝ\s*(?:\\setminus|\\backslash|-)\s*\\\{(?P<bound>[^{},]{1,20})\\\}")
 _PI = lazy_pattern(r"(?<![A-Za-z\\])pi(?![A-Za-z])")
 _LATEX_SYMBOLS = str.maketrans({
     "π": "\\pi ", "±": "\\pm ", "∞": "\\infty ", "√": "\\sqrt", "×": "\\times ", "·": "\\cdot ", "≤": "\\leq ", "≥": "\\geq ",
@@ -165,14 +187,17 @@ _LATEX_SYMBOLS = str.maketrans({
 })  # fmt: skip
 _SYNONYMS = {
     "\\$": "", "€": "", "£": "", "$": "", "\\%": "%", "\\left": "", "\\right": "", "\\langle": "(", "\\rangle": ")",
-    "\\dfrac": "\\frac", "\\tfrac": "\\frac", "\\(": "", "\\)": "",
+    "\\dfrac": "\\frac", "\\tfrac": "\\frac", "\\(": "", "\\)": "", "\\varnothing": "\\emptyset", "\\leqslant": "\\leq", "\\geqslant": "\\geq",
 }  # fmt: skip
 """LaTeX command or currency sign -> its replacement; applied in this order."""
 
 
 def normalise_expression(text: str) -> str:
     """Return an expression in a common notation: no units, no digit grouping; double inequalities as intervals, columns as tuples."""
-    text = _BARE_DECIMAL.sub(r"\g<sign>0.", strip_formatting(with_plain_powers(text)))
+    text = strip_formatting(with_plain_powers(text.replace("\\mathbb{R}", "ℝ")))
+    text = _BARE_DECIMAL.sub(r"\g<sign>0.", _BOLD_MARK.sub("", text))
+    text = _MATRIX_IN_BRACKETS.sub(r"\\begin{pmatrix}\g<inner>\\end{pmatrix}", text)
+    text = _DEGREES_OF_FUNCTION.sub(r"\1(\\frac{\2\\pi}{180})", _REPEATING_DECIMAL.sub(_as_fraction, text))
     for command, replacement in _SYNONYMS.items():
         text = text.replace(command, replacement)
     text = text.strip()
@@ -191,7 +216,41 @@ def normalise_expression(text: str) -> str:
         opening = "(" if inequality["left_sign"] in ("<", "\\lt") else "["
         closing = ")" if inequality["right_sign"] in ("<", "\\lt") else "]"
         text = f"{opening}{inequality['lower']}, {inequality['upper']}{closing}"
-    return _PI.sub(r"\\pi ", text.translate(_LATEX_SYMBOLS)).strip(" .")
+    text = _PI.sub(r"\\pi ", text.translate(_LATEX_SYMBOLS)).strip(" .")
+    return _as_intervals(text) or text
+
+
+def _as_fraction(decimal: re.Match[str]) -> str:
+    """Return "(7)/3" for 2.333... with a line over the period."""
+    whole, fixed, period = decimal.groups()
+    denominator = 10 ** len(fixed) * (10 ** len(period) - 1)
+    return f"\\frac{{{int(whole + fixed + period) - int(whole + fixed)}}}{{{denominator}}}"
+
+
+def _as_intervals(text: str) -> str | None:
+    r"""Return inequalities with one bound each as intervals: "(-\\infty, 3)" for "x < 3"; None for any other text."""
+    if text == "ℝ":
+        return "(-\\infty, \\infty)"
+    if rest := _ALL_BUT.fullmatch(text):
+        text = f"x\\neq {rest['bound']}"
+    if len(text) > _MAX_FORMULA_CHARS or not (_RELATION.search(text)):
+        return None
+    half_lines = [_HALF_LINE.fullmatch(part) for part in _OR.split(text)]
+    intervals = [_interval(half_line["sign"], half_line["bound"]) for half_line in half_lines if half_line]
+    return "\\cup ".join(sorted(intervals)) if len(intervals) == len(half_lines) else None
+
+
+_RELATION = lazy_pattern(r"[<>]|\\(?:[lg]eq?|[lg]t|neq?)(?![a-z])")
+
+
+def _interval(sign: str, bound: str) -> str:
+    """Return the real numbers on one side of a bound, or on both, as in an inequality with this sign."""
+    if sign.startswith("\\ne"):
+        return f"(-\\infty, {bound})\\cup ({bound}, \\infty)"
+    is_open = sign in ("<", ">", "\\lt", "\\gt")
+    if sign in ("<", "\\lt") or sign.startswith("\\le"):
+        return f"(-\\infty, {bound}{')' if is_open else ']'}"
+    return f"{'(' if is_open else '['}{bound}, \\infty)"
 
 
 def _braced_root(root: re.Match[str]) -> str:

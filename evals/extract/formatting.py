@@ -17,7 +17,7 @@ from evals.extract.lazy_pattern import lazy_pattern
 MAX_CHARS = 2_000
 """Maximum number of characters of an answer that are kept."""
 _FULL_WIDTH = {0xFF01 + i: 0x21 + i for i in range(94)}
-_FULL_WIDTH |= str.maketrans("\u3000\u2212\u00a0\u202f\u2009", " -   ")
+_FULL_WIDTH |= str.maketrans("\u3000\u2212\u00a0\u202f\u2009\u2236", " -   :")
 _TRADITIONAL = "選擇項確為應該對錯綜題據結論無誤說終僅與義過總實個"
 _FULL_WIDTH |= str.maketrans(_TRADITIONAL, "选择项确为应该对错综题据结论无误说终仅与义过总实个")
 _FULL_WIDTH |= {  # circled and mathematical letters and digits, such as a bold or a sans-serif A
@@ -26,7 +26,7 @@ _FULL_WIDTH |= {  # circled and mathematical letters and digits, such as a bold 
     if (letter := unicodedata.normalize("NFKC", chr(code))).isascii()
 }
 _FULL_WIDTH_PRESENT = lazy_pattern(
-    f"[\uff01-\uff5e\u3000\u2212\u00a0\u202f\u2009\u24b6-\u24e9\U0001d400-\U0001d7ff{_TRADITIONAL}]"
+    f"[\uff01-\uff5e\u3000\u2212\u00a0\u202f\u2009\u2236\u24b6-\u24e9\U0001d400-\U0001d7ff{_TRADITIONAL}]"
 )
 _INVISIBLE = lazy_pattern("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _WRAPPER_COMMAND = (
@@ -55,13 +55,13 @@ _PAIRS_BY_FIRST_CHARACTER = {
 _UNFORMATTED = re.compile(r"[A-Za-z0-9(](?:[A-Za-z0-9 ,;:()/+.°%=-]*[A-Za-z0-9)%])?")
 """Text without formatting; most options are of this form."""
 _LEADING_MARKUP = lazy_pattern(
-    r"(?:[\s:：*_`#≈~]|>(?!\s*[-−\d.])|\\[,;:! ]|\\q?quad\b|->|=>|→|=(?!=)|\\approx\b|[-–—•]\s)+"
+    r"(?:[\s:：*_`#≈~👉✅]|>(?!\s*[-−\d.])|\\[,;:! ]|\\q?quad\b|->|=>|→|=(?!=)|\\approx\b|[-–—•]\s)+"
 )
 _TRAILING_MARKUP = lazy_pattern(
-    r"(?:\s\||[\s*_`。．;；✓✔✅☑\ufe0f]|(?<![\d}])(?<![a-z\d]\))(?<!(?<![A-Za-z])[a-z])[!！]|\\[,;:! ]|\\\\|(?<!\.)\.|</s>)+\Z"
+    r"(?:\s\||[\s*_`。．;；✓✔✅☑\ufe0f∎□■]|(?<![\d}])(?<![a-z\d]\))(?<!(?<![A-Za-z])[a-z])[!！]|\\[,;:! ]|\\\\|(?<!\.)\.|</s>)+\Z"
 )
 """Marks and signs after an answer, except the exclamation mark of a factorial, as in "5!" and "(n-1)!"."""
-_TRAILING_CHARACTERS = frozenset("|*_`。．.;；!！,:\\> \n\t✓✔✅☑\ufe0f")
+_TRAILING_CHARACTERS = frozenset("|*_`。．.;；!！,:\\> \n\t✓✔✅☑\ufe0f∎□■")
 """The characters that can end a match of `_TRAILING_MARKUP`."""
 _TRAILING_RUN = _TRAILING_CHARACTERS | frozenset("</s")
 """The characters that can occur in a match of `_TRAILING_MARKUP`, besides other white space."""
@@ -69,9 +69,9 @@ _COPULA_ENDING = lazy_pattern(r"(?:입니다|이다|예요|이에요|です|で�
 """A Korean or Japanese "is" or "becomes", which follows the answer."""
 _EXPLANATION_START = lazy_pattern(
     r"\s+(?=\((?!or\b))|(?=（)"
-    r"|\s*[,;，；]\s*(?=(?:not|check|which|as|because|since|so|for|with|where|rather|and\s+not|and\s+hence|and\s+(?:the|this|it|so)|but|it|at|they|this|the|a|an|that|whose|since|however|reading|using|counting|assuming|judging|while|whereas|i|we|due|given|based|corresponding)\b|(?:而不是|而非|不是|因为|所以|即|而|其|这|当|此时))"
+    r"|\s*[,;，；]\s*(?=(?:not|check|which|as|because|since|so|for|with|where|when|rather|and\s+not|and\s+hence|and\s+(?:the|this|it|so)|but|it|at|they|this|the|a|an|that|whose|since|however|reading|using|counting|assuming|judging|while|whereas|i|we|due|given|based|corresponding)\b|(?:而不是|而非|不是|因为|所以|即|而|其|这|当|此时))"
     r"|\s+(?=(?:because|since|as|which|where|rather|due|based|given|when|while|according|after|from|between\s+(?:19|20)\d\d|corresponding|at\s+an?\s+angle)\b)"
-    r"|(?:(?<=\byes)|(?<=\bno))[:：]\s|\s+(?:[—]+|--+)\s+|(?<![\d})$°%])\s+[-–]\s+|(?<=[\d})$°%])\s+[-–]\s+(?![\d\\$(√]|[a-z]\b)|[—；]|\s*(?:=>|⇒)\s*|\n|[.!](?=\s)(?!\s(?:[=×·+/]|\\(?:cdot|times)\b))|。",
+    r"|(?:(?<=\byes)|(?<=\bno))[:：]\s|\s+(?:[—]+|--+)\s+|(?<![\d})$°%])\s+[-–]\s+|(?<=[\d})$°%])\s+[-–]\s+(?![\d\\$(√]|[a-z]\b)|[—；]|\s*(?:=>|⇒)\s*|\n|[.!](?=\*{0,2}\s)(?!\s(?:[=×·+/]|\\(?:cdot|times)\b))|。",
     re.IGNORECASE,
 )
 _BRACKETED = lazy_pattern(r"\([^(),;]{1,200}\)")

@@ -70,6 +70,7 @@ _IN_YEAR = lazy_pattern(r"(?<=[\w%])\s(?:in|during)\s(?:the\syear\s)?(?:1[5-9]|2
 _TIME_PHRASE = lazy_pattern(
     r"[\s*_]*(?:in|by|at|from|for|during|since|between|as\s+of|around)\s[^,\n]{1,40},\s", re.IGNORECASE
 )
+_CHINESE_SENTENCE = lazy_pattern(r"[\u4e00-\u9fff](?:是|为|等于|达到?)\s*(?=[约*-]{0,3}\d)")
 _WITH_DATE_OR_SUBJECT = lazy_pattern(
     r"(?P<answer>[-+$€£]?\d[\d.,]*\s?(?:%|[a-z]{0,12}))\s+in\s+(?:19|20)\d\d"
     r"|(?:(?:it|this|that)(?:['’]s|\s+is|\s+was)|(?:reached|recorded|observed|seen)\s+in)\s+(?P<rest>[^,;\n]{1,60})",
@@ -77,12 +78,12 @@ _WITH_DATE_OR_SUBJECT = lazy_pattern(
 )
 """A short answer with a date after it or a subject or verb before it: "23 in 2010", "It's Japan", "recorded in Japan"."""
 _NAME_AND_VALUE = lazy_pattern(
-    r"(?P<name>[^\W\d][^\d,;:.()\n]{1,40}),\s[-+$€£]?\d[\d.,]{0,20}\s?(?:%|[A-Za-z]{0,12})"
+    r"(?P<name>[^\W\d][^\d,;:.()\n]{1,40}?)(?:[,:]|\s[-–—])\s[-+$€£]?\d[\d.,]{0,20}\s?(?:%|[A-Za-z]{0,12})"
 )
 """As in "Brazil, 17%", which names what has the value."""
 _DIGIT = lazy_pattern(r"\d")
 _CALCULATION = lazy_pattern(
-    r"\s*(?:[A-Za-z][A-Za-z ]{0,40}=(?=[^=≈\n]*[=≈]))?[\d\s.,+×÷*/()%$−-]*\d[\d\s.,+×÷*/()%$−-]*[=≈]\s*(?=\S)"
+    r"\s*(?:[A-Za-z][A-Za-z ]{0,40}=(?=[^=≈\n]*[=≈]))?[\d\s.,+×÷*/()%$−-]*\d[\d\s.,+×÷*/()%$−-]*(?<!\()[=≈]\s*(?=\S)"
 )
 """Left-hand side of a calculation whose right-hand side is the answer."""
 
@@ -111,7 +112,7 @@ def _parse_free_text(content: str, form: Form) -> Any:
     if form in UNMARKED_FORMS or form == "whole":
         if gives_up(content) or "?" in content[-2:] or _CHANGE_SENTENCE.match(content):
             return None
-        if _TIME_PHRASE.match(content) and _SENTENCE_VERB.search(content):
+        if _has_predicate(content, form):
             return None  # "In 2010, the value was 23.": the predicate is read instead
         if _TWO_LABELLED.match(content):
             return REJECTED
@@ -129,6 +130,12 @@ def _parse_free_text(content: str, form: Form) -> Any:
     return REJECTED if form == "sentence" and len(versions[0]) > _MAX_SENTENCE_CHARS else versions
 
 
+def _has_predicate(content: str, form: Form) -> bool:
+    """Return whether a sentence begins with a time or is Chinese and states a number, so that its predicate is the answer."""
+    is_timed = _TIME_PHRASE.match(content) and _SENTENCE_VERB.search(content)
+    return bool(is_timed or (form != "prose" and _CHINESE_SENTENCE.search(content)))
+
+
 _TWO_LABELLED = lazy_pattern(
     r"[^()\d\n]{0,3}[\d.]{1,20}\s?%?\s\([^()\n]{1,40}\)[,;]\s(?:and\s)?[\d.]{1,20}\s?%?\s\("
 )
@@ -144,7 +151,7 @@ _SCALES = {
     "千": 1e3, "万": 1e4, "百万": 1e6, "亿": 1e8,
 }  # fmt: skip
 _QUALIFIER = lazy_pattern(
-    r"(?:(?:(?:about|around|approximately|approx\.?|roughly|nearly|almost|circa|ca\.?|in|on|at|by|year|the|a\s+total\s+of|total|only|exactly|just)(?![a-z])|~|≈|约|大约|共|\\approx|\\sim)\s*)+(?=[-+\d.$€£¥\\a-z])",
+    r"(?:(?:(?:about|around|approximately|approx\.?|roughly|nearly|almost|circa|ca\.?|in|on|at|by|year|the|a\s+total\s+of|an?\s+(?:increase|decrease|drop|rise|decline|difference|gap|gain|growth|reduction)\s+of|total|only|exactly|just)(?![a-z])|~|≈|约|大约|共|\\approx|\\sim)\s*)+(?=[-+\d.$€£¥\\a-z])",
     re.IGNORECASE,
 )
 _FRACTION = lazy_pattern(
@@ -170,6 +177,7 @@ _LEFT_HAND_SIDE = lazy_pattern(
     r"(?:[*_]{0,2}[A-Z][A-Za-z ]{1,24}:[*_]{0,2}\s|(?:(?!\b(?:or|and)\b)[^,;:=≈<>≤≥!\n]){1,60}(?:=|≈|\\approx\b))\s*(?=[^,;=≈]{0,12}\d)"
 )
 """A label such as "Length:", or one side of an equation, before the number: "f(2) ≈", "Therefore x =", "√8 ≈"."""
+_SIGN_WORD = lazy_pattern(r"\A(?:minus|negative)\s+(?=[\d.])", re.IGNORECASE)
 _LEAD_IN = lazy_pattern(r"(?:so|thus|hence|therefore|then|所以|因此|故),?\s*(?=\S)", re.IGNORECASE)
 _ALTERNATIVE = lazy_pattern(
     r"(?P<first>[^()]{1,40}?)(?:,?\s+(?:or|i\.e\.,?)\s+(?P<second>[^()]{1,40})|\s*\(or\s+(?P<bracketed>[^()]{1,40})\))"
@@ -193,6 +201,7 @@ def number(text: str, *, scaled: bool = True) -> float | None:
         return _common_value(alternative, scaled=scaled)
     if lead_in := _LEAD_IN.match(text):
         text = text[lead_in.end() :]
+    text = _SIGN_WORD.sub("-", text)
     while left_side := _LEFT_HAND_SIDE.match(text):
         text = text[left_side.end() :]
     if qualifier := _QUALIFIER.match(text):

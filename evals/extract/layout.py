@@ -33,6 +33,7 @@ def gives_up(text: str, begin: int = 0) -> bool:
 
 def answer_candidates(text: str, begin: int) -> Iterator[Statement]:
     """Yield the candidates for the answer after `begin`, the most likely first."""
+    text = text.rstrip().rstrip("∎□■")
     lines = list(_nonblank_lines(text, begin))
     if not lines:
         return
@@ -213,17 +214,17 @@ _ONLY_COUNT = lazy_pattern(
 )
 """A whole reply such as "There are eight small triangles in the figure."."""
 _SUPERLATIVE_SUBJECT = lazy_pattern(
-    r"[\s*_]*+(?P<subject>(?:the\s+)?[^\s,.;:]{1,30}(?:\s+[^\s,.;:]{1,30}){0,3}?)\s+(?:has|had|have|is|was|shows?|showed|records?|recorded|ranks?|sees|saw)\s+(?:by\s+far\s+)?the\s+(?:\w+\s+)?(?:lowest|highest|most|least|largest|smallest|greatest|fewest|biggest|longest|shortest|maximum|minimum|top)\b[^.\n]{0,60}[.\s*_]*$",
+    r"[\s*_]*+(?P<subject>(?:the\s+)?[^\s,.;:]{1,30}(?:\s+[^\s,.;:]{1,30}){0,3}?)\s+(?:has|had|have|is|was|shows?|showed|records?|recorded|ranks?|sees|saw)\s+(?:by\s+far\s+)?the\s+(?:\w+\s+)?(?:lowest|highest|most|least|largest|smallest|greatest|fewest|biggest|longest|shortest|maximum|minimum|top|(?!rest\b|test\b|forest\b|interest\b|west\b|request\b|guest\b|quest\b|contest\b)[a-z]{2,9}est)\b[^.\n]{0,60}[.\s*_]*$",
     re.IGNORECASE,
 )
 """As in "Japan has the lowest rate."."""
 _CHART_SUBJECT = lazy_pattern(
-    r"[\s*_]*+(?:the\s+)?(?P<subject>[*_]*[A-Za-z]+(?:\s[A-Za-z]+)?[*_]*)\s+(?:line|bar|curve|segment|slice|sector|series|column|area)\s+(?:shows?|represents?|stands\s+for|indicates?|displays?)\b[^.\n]{0,80}[.\s]*$",
+    r"[\s*_]*+(?:the\s+)?(?P<subject>[*_]*(?!the\b)[A-Za-z]+(?:\s[A-Za-z]+)?[*_]*)\s+(?:line|bar|curve|segment|slice|sector|series|column|area)\s+(?:shows?|represents?|stands\s+for|indicates?|displays?)\b[^.\n]{0,80}[.\s]*$",
     re.IGNORECASE,
 )
 """As in "The red line shows the unemployment rate."."""
 _PREDICATE_START = lazy_pattern(
-    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|(?:amounts?|comes?)\s+to|(?:a|the)\s+total\s+of|(?:got|that['’]s|count(?:ed)?|(?:arrives?|leaves?|starts?|ends?|begins?)\sat|(?:rose|fell|grew|increased|decreased|dropped|declined)\sby|an?\s(?:increase|decrease|drop|rise|difference|gap|gain|decline|growth|reduction)\sof|i\.e\.,?|that\sis,|namely,?|(?:go|going|went|stick)\swith|settle\s(?:on|for)|believe|guess|say|(?:clock|watch|thermometer|scale|gauge|dial|meter|display|ruler|needle|pointer)\s(?:shows?|reads?|displays?|indicates?|points?\s(?:to|at)))(?=\s[*_$\\(]{0,3}(?:[-−]?\d|"
+    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|(?:amounts?|comes?)\s+to|(?:a|the)\s+total\s+of|(?:got|that['’]s|count(?:ed)?|(?:arrives?|leaves?|starts?|ends?|begins?)\sat|(?:rose|fell|grew|increased|decreased|dropped|declined)\sby|an?\s(?:increase|decrease|drop|rise|difference|gap|gain|decline|growth|reduction)\sof|i\.e\.,?|that\sis,|namely,?|(?:go|going|went|stick)\swith|settle\s(?:on|for)|believe|guess|say|(?:clock|watch|thermometer|scale|gauge|dial|meter|display|ruler|needle|pointer|bar|line|slice|curve|column|chart|graph)\s(?:shows?|reads?|displays?|indicates?|points?\s(?:to|at)|(?:stands|is)\sat)(?:\s(?:about|roughly|around|approximately|nearly|almost))?)(?=\s[*_$\\(]{0,3}(?:[-−]?\d|"
     + SPELLED_PATTERN
     + r"\b))|(?<!not\sthe\s)total[:,]|it['’]s|be|measures?|totals?|gives?|giving|us|get|obtain|yields?|leaves?|leaving(?:\s+(?:only|just|exactly))?|makes?|(?:highest|lowest|largest|smallest|greatest|most|least|fewest)\s+in|ha(?:s|ve)\s+(?:the\s+|an?\s+)?(?:coordinates|length|area|volume|radius|perimeter|value|slope|measure|size)(?:\s+of)?|(?:occur(?:s|red)|happen(?:s|ed)|took\s+place|beg[ai]ns?|start(?:s|ed)|end(?:s|ed)|peak(?:s|ed)|cross(?:es|ed)?|intersect(?:s|ed)?|was|is)\s+in|(?:is|are|was|were|equals?|gives?|yields?|get|obtain):)(?=\s)\s+(?:(?:(?:therefore|thus|then|hence|simply|just|exactly|now|most\s+likely|most\s+probably|likely|probably|clearly|located\s+at)\b|at\s+(?=[$\\(*]{0,4}\())\s*)?|[=≈]\s*|(?:(?<=[\uac00-\ud7a3][은는이가])\s+|(?<=[\u3040-\u30ff\u4e00-\u9fff])は\s*)(?=[*_$\\]{0,3}[-−]?\d)|(?:是|为|等于|得到?|得出|共有?|即)\s*[:：]?",
     re.IGNORECASE,

@@ -117,6 +117,8 @@ def _read_emphasised(text: str, request: MoleculeRequest) -> Reading | None:
     answer = last_group(text, main_molecules, request.side) if request.is_set else main_molecules[-1:]
     begin, end = answer[0].begin, answer[-1].end
     others = {span.text for span in main_molecules} - {span.text for span in answer}
+    if request.side and len(molecules) > 1:
+        begin, end = _equation_extent(text, begin, end, request.side)
     is_reaction = request.side and _ARROW.search(text, begin, end)
     value = (
         parse_molecule_set(text[begin:end], request.side)
@@ -128,6 +130,13 @@ def _read_emphasised(text: str, request: MoleculeRequest) -> Reading | None:
     if statement_mood.mood(text, begin - 1, end + 1) != "asserted":
         return None
     return Reading(value, "emphasis", begin, end)
+
+
+def _equation_extent(text: str, begin: int, end: int, side: Side) -> tuple[int, int]:
+    """Return the extent of the line around a molecule if it is a reaction, which is read as a whole, or else of the molecule."""
+    line = max(begin - MAX_TOKEN_CHARS, text.rfind("\n", 0, begin) + 1), (text + "\n").find("\n", end)
+    is_equation = _ARROW.search(text, *line) and parse_molecule_set(text[slice(*line)], side)
+    return line if is_equation else (begin, end)
 
 
 def _is_denied(text: str, span: Span) -> bool:

@@ -103,10 +103,10 @@ _FURTHER_LABEL = lazy_pattern(
 """The last of several labelled numbers, as in "Total: 600. Good: 588.", none of which is called the answer."""
 _LIST_LABEL = lazy_pattern(r"\s*\d{1,2}[.)]\s+(?=[A-Z])")
 _LEAD_IN = lazy_pattern(
-    r"\A[\s*_]*+(?:(?:(?:so|thus|hence|therefore|then|finally|consequently|in\s+total|in\s+all|altogether|total|count|sum)\b\s*[,:=]|∴|\$?\\(?:therefore|Rightarrow|implies)\b(?:\\[ ,;:!])?|⇒|→|=>)\s*)+(?=[-−\d$*\\])",
+    r"\A[\s*_]*+(?:(?:(?:(?-i:So)|thus|hence|therefore|consequently)\b(?=\s+[$*]{0,3}[-−]?\d)|(?:so|thus|hence|therefore|then|finally|consequently|in\s+total|in\s+all|altogether|(?:(?:our|my|the|final|overall)\s+){0,3}(?:total|count|sum|tally|conclusion))\b\s*[,:=]|∴|\$?\\(?:therefore|Rightarrow|implies)\b(?:\\[ ,;:!])?|⇒|→|=>)\s*)+(?=[-−\d$*\\])",
     re.IGNORECASE,
 )
-"""As in "So, 25" and "In total: 25"."""
+"""As in "So, 25", "Hence 25." and "In total: 25"."""
 _LABELLED_TOTAL = lazy_pattern(
     r"[\s*_]*(?:the\s+)?(?:(?:total|interior|exterior|overall|shaded|surface|required|angle|final|maximum|minimum)\s+){1,3}(?:time|distance|cost|area|volume|perimeter|length|sum|number|amount|count|value|product|remainder)[*_]*:[\s*_$]*(?P<number>\d[\d,]*)(?:\s?°|\s?[A-Za-z]{1,12}(?:\^?2|²)?)?[\s*_$.]*",
     re.IGNORECASE,
@@ -158,7 +158,11 @@ def _parse_or_box(content: str, form: Form) -> Any:
 def parse_integer(text: str, *, bare: bool = False) -> int | None:
     """Read a short answer that is one integer, optionally with a name and `=` before it and, unless `bare`, a unit after it."""
     text = strip_formatting(with_plain_powers(text))
-    if (product := product_of_powers(_EQUALS.split(text)[-1])) is not None:
+    last_side = _EQUALS.split(text)[-1]
+    product = product_of_powers(last_side)
+    if product is None and not bare:
+        product = _sum_or_quotient(last_side)
+    if product is not None:
         return product
     cleaned = _DECIMAL_BASE.sub("", _MODULO.sub("", _UNIT_SIGNS.sub("", text)))
     cleaned = _SPACING_AND_MARKUP.sub("", _WRAPPER.sub(" ", cleaned)).replace("−", "-")
@@ -168,7 +172,7 @@ def parse_integer(text: str, *, bare: bool = False) -> int | None:
         return int(spelled) if spelled.is_integer() else None
     sides = _EQUALS.split(cleaned)
     for side in (sides[-1], sides[0]):
-        side = CHINESE_LEAD_IN.sub("", side.strip(" \t\n\r()[]\"'"))
+        side = CHINESE_LEAD_IN.sub("", side.strip(" \t\n\r()[]\"',"))
         if name := _ANSWER_NAME.match(side):
             side = side[name.end() :]
         integer = _INTEGER.match(side)
@@ -208,6 +212,24 @@ def product_of_powers(text: str) -> int | None:
                 else int(factor["base"]) ** int(factor["exponent"] or 1)
             )
     return product if product < 10**_MAX_DIGITS else None
+
+
+_QUOTIENT = lazy_pattern(r"\\[dt]?frac\s*\{(?P<dividend>\d{1,9})\}\s*\{(?P<divisor>[1-9]\d{0,8})\}")
+
+
+def _sum_or_quotient(text: str) -> int | None:
+    r"""Return the value of a sum of products, or of a fraction that is an integer; None for any other text.
+
+    >>> _sum_or_quotient("65 + 48"), _sum_or_quotient(r"\frac{226}{2}"), _sum_or_quotient(r"\frac{1}{2}")
+    (113, 113, None)
+    """
+    text = text.strip(" $()")
+    if quotient := _QUOTIENT.fullmatch(text):
+        value, remainder = divmod(int(quotient["dividend"]), int(quotient["divisor"]))
+        return None if remainder else value
+    terms = [term.strip() for term in text.split("+", _MAX_FACTORS)]
+    values = [int(term) if term.isdecimal() and len(term) < 10 else product_of_powers(term) for term in terms]
+    return sum(filter(None, values)) if len(terms) > 1 and None not in values else None
 
 
 def integer_from_digits(digits: str) -> int | None:

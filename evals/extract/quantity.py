@@ -99,7 +99,7 @@ def _is_comparable(boxed: Quantity, concluded: Quantity, unit: str) -> bool:
 
 def _read_layout(text: str, unit: str, names: str = "") -> Reading | None:
     """Read a reply without an answer statement: its emphasised number, its only number, or its last line."""
-    text = without_mass_numbers(text)
+    text = _ZERO.sub("0   ", without_mass_numbers(text))
     line_begin = text.rfind("\n", 0, len(text.rstrip())) + 1
     if gives_up(text) or breaks_off(text) or text.rstrip().endswith("?") or is_undecided(text, line_begin):
         return None
@@ -113,6 +113,7 @@ def _read_layout(text: str, unit: str, names: str = "") -> Reading | None:
     )
 
 
+_ZERO = lazy_pattern(r"(?<=\bis )zero\b(?![ -][a-z])|(?<=\bof )zero\b(?=[\s.*]*$)", re.IGNORECASE)
 _NAME_LINK = (
     r"[\s*_`$)]{0,4}(?:\([^()\n]{0,40}\)|[₀-₉.,]{1,8}|_?\{?[\d.]{3}\}?)?"
     r"(?P<link>(?:[\s*_`$=≈~:|]|\\approx|\b(?:is|of|about|approximately|therefore|thus|comes\sout\s(?:at|to)|should|would|to|be|estimated|predicted|around|roughly|at)\b|约|大约|为|是){1,12})"
@@ -225,7 +226,10 @@ def _has_compatible_unit(quantity: Quantity, unit: str) -> bool:
 def _read_only_number(text: str, unit: str) -> Reading | None:
     """Read the only number of a reply, or the only one with a compatible unit."""
     numbers = _compatible(quantities(text), unit)
-    if len(numbers) != 1 and _is_one_short_line(text) and not _OR.search(text):
+    if _BEGINS_WITH_NUMBER.match(text) and _is_one_short_line(text):
+        numbers = quantities(without_remarks(normalise_notation(text)))  # "-2.21 (about 6 mM)"
+        numbers = _compatible(numbers, unit)
+    elif len(numbers) != 1 and _is_one_short_line(text) and not _OR.search(text):
         numbers = _compatible(quantities(without_remarks(normalise_notation(text))), unit)
     if len(numbers) != 1 or is_wide_range(numbers[0]):
         return None
@@ -238,6 +242,9 @@ def _read_only_number(text: str, unit: str) -> Reading | None:
     if begin >= 0 and (is_labelled or not (is_value or _MAY_FOLLOW.match(text, begin + len(number_text)))):
         return None
     return asserted_reading(text, Reading(numbers[0], "prose", 0, len(text.rstrip())))
+
+
+_BEGINS_WITH_NUMBER = lazy_pattern(r"[\s*_`$~≈]*[-+−]?\d")
 
 
 def _is_one_short_line(text: str) -> bool:

@@ -23,7 +23,7 @@ _MAX_LINE_CHARS = 2_000
 """Maximum length of a line of a list in characters."""
 
 _SMILES = lazy_pattern(
-    r"""(?:\[[^\[\]\s]{1,60}\]              # an atom in brackets
+    r"""(?:\[[^\[\]\s"]{1,60}\]             # an atom in brackets
         |Cl|Br|[BCNOPSFI]|[bcnops]|\*      # the organic subset
         |->|<-                             # bonds from a donor to a metal
         |[-=\#$:/\\~.()]                   # bonds, branches, dot
@@ -128,6 +128,8 @@ def can_be_smiles(token: str) -> bool:
 
 
 def _without_markup(text: str) -> str:
+    if _STRINGS.fullmatch(text.strip()):
+        text = text.strip()[1:-1]
     return _FENCE.sub("\n", _LATEX_WRAPPED.sub(r" \1 ", text))
 
 
@@ -177,8 +179,6 @@ def parse_molecule_set(text: str, side: Side = "") -> str | None:
 
     Components may be joined by signs or words on one line, or be listed: numbered, bulleted, labelled, or in a table.
     """
-    if _STRINGS.fullmatch(text.strip()):
-        text = text.strip()[1:-1]
     text = strip_token(_without_markup(text))
     is_equation = side == "products" and _ARROW.search(text) is not None
     text = reaction_side(text, side)
@@ -191,6 +191,8 @@ def parse_molecule_set(text: str, side: Side = "") -> str | None:
         if is_equation:
             pieces = [piece for piece in pieces if piece not in _SMALL_BY_PRODUCTS] or pieces
         return ".".join(pieces)
+    if pieces and not has_by_product and (named := _named_molecules(pieces)):
+        return named
     lines = [line for line in text.splitlines() if line.strip() and not _TABLE_RULE.fullmatch(line)]
     lines = [line for line in lines if not _BRACKETED_LINE.fullmatch(line) or unmistakable_smiles(line)]
     if len(lines) < 2:
@@ -201,8 +203,32 @@ def parse_molecule_set(text: str, side: Side = "") -> str | None:
     return ".".join(filter(None, components)) or None if None not in components else None
 
 
+_NAMED = lazy_pattern(
+    r"(?:[A-Za-z\d(),'-]{1,40}\s){0,2}[A-Za-z\d(),'-]{0,40}(?:acid|ol|ane|ene|yne|ine|ide|one|ate|nal|aldehyde|ether|ester|water|ammonia)(?:\s+(?P<smiles>[^\sa-z]\S*))?"
+)
+"""A chemical name, possibly with the SMILES after it."""
+
+
+def _named_molecules(pieces: list[str]) -> str | None:
+    """Read "acetic acid CC(=O)O, ethanol CCO" or "acetic acid, CC(=O)O, and ethanol, CCO": a name before each molecule."""
+    names, molecules = 0, []
+    for piece in pieces:
+        named = None if can_be_smiles(piece) else _NAMED.fullmatch(piece)
+        if named is None and not can_be_smiles(piece):
+            return None
+        names += named is not None
+        molecule = named["smiles"] if named else piece
+        if molecule:
+            molecules.append(strip_token(molecule))
+    is_complete = len(molecules) == names > 1 and all(map(can_be_smiles, molecules))
+    return ".".join(molecules) if is_complete else None
+
+
 def _bracket_contents(text: str) -> str | None:
-    """Read "acetyl chloride (CC(=O)Cl) and benzylamine (NCc1ccccc1)": the contents of the outermost brackets."""
+    """Read "acetyl chloride (CC(=O)Cl) and benzylamine (NCc1ccccc1)": the contents of the outermost brackets.
+
+    The content of a single bracket is read after a name that ends the text with it: "ethyl acetate (CCOC(C)=O)".
+    """
     contents, depth, begin = [], 0, 0
     for position, char in enumerate(text[:_MAX_LINE_CHARS]):
         if char == "(":
@@ -213,7 +239,9 @@ def _bracket_contents(text: str) -> str | None:
             depth -= 1
             if depth == 0 and text[max(0, begin - 1)].isspace():
                 contents.append(strip_token(text[begin + 1 : position]))
-    return ".".join(contents) if len(contents) > 1 and all(map(can_be_smiles, contents)) else None
+    if len(contents) == 1 and not (text.endswith(")") and _NAMED.fullmatch(text[: text.find(" (")])):
+        return None
+    return ".".join(contents) if contents and all(map(can_be_smiles, contents)) else None
 
 
 def parse_component(line: str, side: Side = "") -> str | None:
@@ -286,11 +314,28 @@ _CONDITION_LABEL = lazy_pattern(
 )
 """Labels of reaction conditions, which need not be molecules."""
 _SMALL_BY_PRODUCTS = frozenset(
-    ("O", "[H]O[H]", "[H][H]", "N#N", "N", "F", "Cl", "Br", "I", "O=C=O", "C(=O)=O", "O=S=O", "[C-]#[O+]")
+    (
+        "O",
+        "[H]O[H]",
+        "[H][H]",
+        "N#N",
+        "N",
+        "F",
+        "Cl",
+        "Br",
+        "I",
+        "[Cl-]",
+        "[Br-]",
+        "[I-]",
+        "O=C=O",
+        "C(=O)=O",
+        "O=S=O",
+        "[C-]#[O+]",
+    )
 )
 """Molecules that balance an equation, and are no answer beside a larger product of it."""
 BY_PRODUCT = lazy_pattern(
-    r"by[-_ ]?products?|minor|side[ _-]?products?|\b(?:loss|elimination|release)\sof|\b(?:losing|eliminating|releasing|expelling)\b|副产物|次要",
+    r"by[-_ ]?products?|minor|side[ _-]?products?|\b(?:loss|elimination|release)\sof(?![^\n:→]*[:→])|\b(?:is|are)\s(?:also\s)?(?:lost|released|eliminated|expelled)\b|\b(?:losing|eliminating|releasing|expelling)\b|副产物|次要",
     re.IGNORECASE,
 )
 _PRODUCT = lazy_pattern(r"products?\b|产物", re.IGNORECASE)

@@ -25,7 +25,8 @@ _CONCESSION = lazy_pattern(
 _NEGATED = lazy_pattern(
     r"(?:\b(?:not|never|isn['’]t|wasn['’]t|aren['’]t|cannot|can['’]t|(?:do|does|did|would|could|should|wo)n['’]t|no|nor|neither|without|wrong|incorrect|false|invalid|another|doubt\w*|instead\s+of|rather\s+than)"
     r"|不|不要|不可|不该|切勿|避免|排除|非|别|勿|没有?|不是|不能|不应|并非|错误|而非)"
-    r"(?:\s+(?:that|if|whether|say|think|believe|mean|sure|be|write|use|answer|pick|choose|select))?(?:\s+(?:the|our|my|this|an?|correct|right|best|final|only|possible|so|be))*[\s*_`\"'“(该的]*$"
+    r"(?:\s+(?:that|if|whether|say|think|believe|mean|sure|be|write|use|answer|pick|choose|select))?(?:\s+(?:the|our|my|this|an?|correct|right|best|final|only|possible|so|be))*[\s*_`\"'“(该的<]*$"
+    r"|\bnot\s+(?:the|an?)\s(?:[a-z\d,-]{1,20}\s){0,2}(?:(?:regio|stereo|diastereo)?isomer|enantiomer|diastereomer|tautomer|compound|molecule|acid|ester|salt|structure)[\s*_`\"'“(:<]*$"
     r"|\b(?:doubt|unlikely|(?:not|n['’]t)\s+(?:say|think|believe|claim))(?:\s+that)?(?:\s+(?:it|this))?(?:['’]s|\s+(?:is|was|to\s+be|can\s+be|could\s+be))[\s*_`\"'“(]*$"
 )
 _CALLED_WRONG = lazy_pattern(

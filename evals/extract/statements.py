@@ -81,8 +81,10 @@ _BARE_LINK = lazy_pattern(r"(?:[^\S\n]+(?:choice|option|letter))?[^\S\n]+(?=\S{1
 """As in "Answer B" on its own line."""
 _DOTTED_LINK = lazy_pattern(r"\.[^\S\n]+(?=\S{1,12}[^\S\n]*(?:\n|$))")
 """As in "Answer. B"."""
-_BRACKET_LINK = lazy_pattern(r"(?P<verb>\s+)(?=[*_$]{0,3}\([A-Za-z\d]{1,5}\))|(?=\([A-Z]\))")
-"""As in "giving the answer (C)"."""
+_BRACKET_LINK = lazy_pattern(
+    r"(?P<verb>\s+(?=[*_$]{0,3}\([A-Za-z\d]{1,5}\))|\s+of\s+(?=[*_$(\\]{0,4}\d))|(?=\([A-Z]\))"
+)
+"""As in "giving the answer (C)" and "an answer of 113"."""
 _CLOSING_LINK = lazy_pattern(r"(?P<verb>\s+)(?=[*_$]{0,3}[A-Z][*_$]{0,3}\.\s*$)")
 """As in "... translates it. Answer B." at the end of a reply."""
 _LINE_START = lazy_pattern(r"(?:^|\n)[\s*_#>-]*(?:(?:my|the|final|correct|best)\s+)*$", re.IGNORECASE)
@@ -115,7 +117,9 @@ _GENERAL_CUE_WORDS = (
 """Words that may introduce an answer of any kind; 答案 and 答 are "answer", 更正 is "correction"."""
 _FORMULA_END = lazy_pattern(r"[$\n]")
 INCOMPLETE_BOX = ("\\boxed", "\\fbox{")
-"""Beginnings of boxes that the reply does not close; a statement with this content is rejected."""
+"""Beginnings of boxes that the reply does not close or fill; a statement with this content is rejected."""
+_BEFORE_ANSWER = lazy_pattern(r"(?:\b(?:is|are|be|equals)\b|[=:：是为])[\s$*\\(\[]*$", re.IGNORECASE)
+"""Text directly before an answer, unlike that before the name of the command ("put it in \\boxed{}")."""
 _WORDS_WITH_PLURAL = frozenset(("answer", "option", "choice", "letter", "statement"))
 _GENERAL_CUES = frozenset(_GENERAL_CUE_WORDS)
 
@@ -294,6 +298,8 @@ def _parse_box(text: str, begin: int, limit: int) -> Statement | None:
     spans = boxes(window)
     if spans and spans[0][0] == 0:
         _, box_end, content = spans[0]
+        if not content.strip() and _BEFORE_ANSWER.search(text, max(0, begin - 24), begin):
+            return Statement("box", begin, begin + len(INCOMPLETE_BOX[0]))
         content_end = begin + (box_end - 1 if window[box_end - 1] == "}" else box_end)
         mood = statement_mood.mood(text, begin, begin + box_end)
         return Statement("box", content_end - len(content), content_end, mood)

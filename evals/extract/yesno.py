@@ -21,7 +21,7 @@ _YES_ELSEWHERE = r"ja|oui|sí|sì|sim|да|はい|네|예"
 _NO_ELSEWHERE = r"nein|non|não|nee|нет|いいえ|아니요|아니오"
 """Yes and no in languages other than English and Chinese."""
 _YES = rf"yes|yep|yeah|true|correct|right|affirmative|holds|是的?|对的?|正确|有|能|可以|真|成立|会|{_YES_ELSEWHERE}"
-_NO = rf"no|nope|not|false|incorrect|wrong|untrue|negative|不是|不对|不能|不会|不正确|否|不|错误?|没有|假|不成立|{_NO_ELSEWHERE}"
+_NO = rf"no|nope|(?:(?:very|highly|extremely|most|quite)\s)?unlikely|improbable|not|false|incorrect|wrong|untrue|negative|不是|不对|不能|不会|不正确|否|不|错误?|没有|假|不成立|{_NO_ELSEWHERE}"
 _STATED = lazy_pattern(rf"\W{{0,6}}{_HEDGE}(?:(?P<no>{_NO})|(?P<yes>{_YES}))(?![\w/'’-])", re.IGNORECASE)
 _STATED_CHINESE = lazy_pattern(
     r"\W{0,6}(?:(?P<no>不是|不对|不能|不会|不正确|否|不|错误?|没有|假)|(?P<yes>是的?|对的?|没错(?![^。\n]{0,80}但)|正确|真|成立))(?=[\s,，。.;；!！:：、()（）]|$)"

@@ -15,7 +15,9 @@ _TRAILING_GENERIC_NOUN = lazy_pattern(
     r"\s+(?:bar|line|segment|slice|category|group|colou?r|sector|curve|country|region|state|year|company|series|section|area|people|students|one)s?$",
     re.IGNORECASE,
 )
-_LIST_SEPARATOR = lazy_pattern(r"\s*(?:,|;|/|&|\band\b|、|，|和|与)\s*", re.IGNORECASE)
+_LIST_SEPARATOR = lazy_pattern(r"\s*(?:,|;|/|&|\n|\band\b|、|，|和|与)\s*", re.IGNORECASE)
+_ABBREVIATION = lazy_pattern(r"(?<=\b[A-Z])\.(?=[A-Z]\b|\s|$)")
+"""The full stops of "U.S."."""
 _DASHES = str.maketrans("–—−‐‑", "-----")
 _SPACED_PUNCTUATION = lazy_pattern(r"\s*([:/-])\s*")
 _GOLD_NUMBER = lazy_pattern(
@@ -28,7 +30,7 @@ def normalise_answer(text: str) -> str:
     text = _SPACED_PUNCTUATION.sub(
         r"\1", strip_formatting(text[:MAX_CHARS]).translate(_DASHES).replace("\\%", "%")
     )
-    text = text.replace("\\$", "$").casefold().strip(" .*`\"'[]()$")
+    text = _ABBREVIATION.sub("", text.replace("\\$", "$")).casefold().strip(" .*`\"'[]()$")
     return " ".join(_LEADING_FUNCTION_WORD.sub("", text).split())
 
 
@@ -51,6 +53,19 @@ def same_name_set(gold: str, stated: str) -> bool:
         for text in (gold, stated)
     )
     return len(gold_names) > 1 and gold_names == stated_names
+
+
+_RANGE = lazy_pattern(
+    r"(?:(?:from|between|ages?|aged|years?)\s)*(?P<first>\d+(?:\.\d+)?)\s*(?P<sign>[:-]|\bto\b|\band\b)\s*(?P<second>\d+(?:\.\d+)?)(?:[\s-](?:years?(?:[\s-]olds?)?|%|percent|age\s(?:group|range)))?"
+)
+
+
+def same_range(gold: str, stated: str) -> bool:
+    """Return whether two ranges or ratios have the same two numbers, as "2010-2014" and "from 2010 to 2014"."""
+    ranges = [_RANGE.fullmatch(normalise_answer(text)) for text in (gold, stated)]
+    if ranges[0] is None or ranges[1] is None or ranges[0]["sign"] not in ":-":
+        return False
+    return ranges[0].group("first", "second") == ranges[1].group("first", "second")
 
 
 def finite_float(text: str) -> float | None:

@@ -18,7 +18,10 @@ from evals.scorers.outcomes import binary_score, no_answer, no_stated_answer, re
 from evals.types import Prompt, Reply, Sample, Score
 
 _YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
-_CHINESE_YES_NO = {"yes": ("是", "是的", "对", "正确"), "no": ("否", "不是", "不对", "不正确", "没有")}
+_YES_NO = {
+    "yes": ("true", "是", "是的", "对", "正确"),
+    "no": ("false", "否", "不是", "不对", "不正确", "没有"),
+}
 MAX_CHARS = 2_000
 """Maximum number of characters that are parsed as a number by upstream's rule."""
 
@@ -65,9 +68,11 @@ class Stated(Struct, frozen=True):
 
     def same(self, gold: str, answer: str) -> bool:
         """Return whether two answers agree."""
-        if answer.strip(" .。*") in _CHINESE_YES_NO.get(gold.strip().casefold(), ()):
+        if answer.strip(" .。*").casefold() in _YES_NO.get(gold.strip().casefold(), ()):
             return True
-        if answers.same_words(gold, answer) or answers.same_name_set(gold, answer):
+        if any(
+            same(gold, answer) for same in (answers.same_words, answers.same_name_set, answers.same_range)
+        ):
             return True
         return self.same_number(gold, answer, is_year=_YEAR.fullmatch(gold.strip()) is not None)
 
@@ -80,7 +85,9 @@ class Stated(Struct, frozen=True):
             return False
         if is_year:
             return target == scaled
-        as_percentage = scaled * 100 if "%" in gold and "%" not in answer else scaled
+        as_percentage = scaled
+        if ("%" in gold) != ("%" in answer) and (0 < abs(target) < 1 or "%" in gold):
+            as_percentage = scaled * (100 if "%" in gold else 0.01)
         return any(
             abs(target - value) <= self.tolerance * (abs(target) or 1.0)
             for value in (scaled, unscaled, as_percentage)

@@ -39,8 +39,11 @@ _RATIO = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*:\s*(\d{1,9}(?:\.\d{1,9})?)")
 _RATIO_IN_WORDS = re.compile(r"(\d{1,9})\s+(?:to|out\s+of)\s+(\d{1,9})")
 _ALTERNATIVE = re.compile(r"([^()]{1,80}?)\s*\(or\s+([^()]{1,80})\)")
 """An answer in two notations: "3/8 (or 37.5%)"."""
+_SPELLED_COUNT = re.compile(r"([A-Za-z-]{3,12})\s+([a-z]{3,20})")
 _FRACTION = re.compile(r"\\frac\{(\d{1,9})\}\{(\d{1,9})\}|(\d{1,9})/(\d{1,9})")
 _DECIMAL = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)")
+_BASE = re.compile(r"\d_\{?(\d{1,2})\}?\s*$")
+_ELLIPSIS = re.compile(r"\\(?:[lc]?dots|cdots)(?![a-z])|\.\.\.|…")
 _LARGE_NUMBER = re.compile(r"\^\s*\{?\s*[-+]?\d{2,}|\d{16,}|\d!")
 """A power with an exponent of two or more digits, a number of 16 or more digits, or a factorial."""
 
@@ -70,6 +73,8 @@ def same_expression(gold: str, stated: str) -> bool:
         value := _plain_value(gold_text)
     ) is not None:
         return _is_close(value, spelled)
+    if (words := _SPELLED_COUNT.fullmatch(stated_text)) and (spelled := spelled_number(words[1])) is not None:
+        stated_text = f"{spelled:g} {words[2]}"
     if alternative := _ALTERNATIVE.fullmatch(stated_text):
         return all(same_expression(gold, text) for text in alternative.groups() if text)
     if "," in gold_text and stated_text.count("\\pm") == 1:
@@ -89,17 +94,22 @@ def _have_equal_values(gold: str, stated: str) -> bool:
     """Return whether two normalised answers have equal values as decimals, large numbers or symbolic expressions."""
     if _DECIMAL.fullmatch(gold) and _DECIMAL.fullmatch(stated):
         return _is_close(float(gold), float(stated))
+    if _ELLIPSIS.search(gold) or _ELLIPSIS.search(stated):
+        return False  # the parser skips the terms that it cannot read
     if is_hostile(gold) or is_hostile(stated):
         return False  # huge factorials and power towers are equal only if spelled the same
-    if _LARGE_NUMBER.search(gold) or _LARGE_NUMBER.search(stated):
-        return _are_large_numbers_equal(gold, stated)
     if equivalent(f"${gold}$", f"${stated}$") is True:
-        return True
+        return not _have_other_quotient(gold, stated)
     right_sides = right_hand_side(gold), right_hand_side(stated)
     gold_tex, stated_tex = f"${right_sides[0]}$", f"${right_sides[1]}$"
     if right_sides != (gold, stated) and equivalent(gold_tex, stated_tex) is True:
+        return not _have_other_quotient(*right_sides)
+    if all("sqrt" in side for side in right_sides) and equal_if_positive(gold_tex, stated_tex):
         return True
-    return all("sqrt" in side for side in right_sides) and equal_if_positive(gold_tex, stated_tex)
+    if any(_symbols(side) or "," in side for side in right_sides):
+        return False
+    ratio = quotient(gold_tex, stated_tex)  # `equivalent` does not evaluate powers such as 2^{0.5}
+    return ratio is not None and abs(ratio - 1) <= 1e-12
 
 
 def _compare_ratios(gold: str, stated: str) -> bool | None:
@@ -169,7 +179,8 @@ def _is_comparable(gold: str, stated: str) -> bool:
     only_stated_has_relation = _RELATION.search(stated) and not _RELATION.search(gold)
     if only_stated_has_relation and not any(bracket in gold for bracket in "()[]{"):
         return False
-    if bool(_RATIO_ANYWHERE.search(stated)) != bool(_RATIO_ANYWHERE.search(gold)):
+    bases = [base[1] for text in (gold, stated) for base in _BASE.finditer(text)]
+    if len(set(bases)) > 1 or bool(_RATIO_ANYWHERE.search(stated)) != bool(_RATIO_ANYWHERE.search(gold)):
         return False
     return not (_symbols(right_hand_side(stated)) and not _symbols(gold)) or "=" in right_hand_side(stated)
 
@@ -178,9 +189,8 @@ def _symbols(text: str) -> set[str]:
     return {match[0] for match in LETTER_OR_COMMAND.finditer(text)} - _NON_SYMBOL_COMMANDS - {"e", "i"}
 
 
-def _are_large_numbers_equal(gold: str, stated: str) -> bool:
-    """Return whether two answers are equivalent and their quotient, if any, is 1: `equivalent` alone rounds large numbers."""
-    if equivalent(f"${gold}$", f"${stated}$") is not True:
-        return False
+def _have_other_quotient(gold: str, stated: str) -> bool:
+    """Return whether the quotient of two numbers is not 1; `equivalent` rounds to six decimals."""
     ratio = quotient(f"${gold}$", f"${stated}$")
-    return ratio is None or abs(ratio - 1) <= 1e-9
+    is_large = _LARGE_NUMBER.search(gold) or _LARGE_NUMBER.search(stated)
+    return ratio is not None and abs(ratio - 1) > (1e-9 if is_large else 1e-6)

@@ -53,10 +53,13 @@ def element_counts(text: str) -> dict[str, int] | None:
     text = _normalise(text)
     if not text or len(text) > MAX_CHARS:
         return None
+    text = re.sub(r"(?<=[+-])[·•∙⋅.](?=[A-Z\[(])", "", text)  # the dot between two ions
     ions = _ION.findall(text) if text.rstrip("}").endswith(("+", "-")) else []
     if len(ions) > 1 and "".join(ions) == text:
         return _sum_of_ions(ions)
     text, charge = _split_charge(text)
+    if all(re.search(r"\d", group) for group in text.split("-")):
+        text = re.sub(r"(?<=[A-Za-z\d)])-(?=[A-Z(])", "", text)  # the bonds of C6H5-CH3
     text = text.rstrip("·•∙⋅.")  # the dot of a radical
     total: Counter[str] = Counter()
     for part in re.split(r"[·•∙⋅*.]", text):
@@ -152,8 +155,11 @@ class Formula(Struct, frozen=True):
             return invalid_answer(answer, "not a molecular formula")
         golds = [str(gold) for gold in (sample.target, *sample.meta.get("also", ()))]
         readings: list[dict[str, int] | None] = [stated]
-        if re.search(r"\d[+-]\W*$", answer):  # the digit of Ca2+ may belong to the charge
+        if re.search(
+            r"\d[+-]\W*$", answer
+        ):  # the digit of Ca2+ and Ag(NH3)2+ may belong to the charge or not
             readings.append(element_counts(re.sub(r"(\d[+-])$", r"^\1", _normalise(answer))))
+            readings.append(element_counts(re.sub(r"(?<=\)\d)([+-])$", r"^\1", _normalise(answer))))
         if any(element_counts(gold) in readings for gold in golds):
             return binary_score(right=True, answer=answer)
         why = _describe_difference(stated, element_counts(golds[0]) or {})

@@ -140,6 +140,8 @@ def _known_unit_at(text: str, start: int) -> tuple[str, int]:
     if text[start : start + 3].lower() in (" 1/", "*1/"):
         position = start + 2
     while match := _unit_pattern().match(text, position):
+        if not factors and match["unit"] == "at":
+            break  # "2.1 at pH 7.4"; atoms are abbreviated only in a denominator
         opening, power = match["open"] or "", int(match["power"].lstrip("^") if match["power"] else 1)
         if factors and (
             not opening
