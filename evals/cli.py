@@ -173,3 +173,7 @@ def _report_error(message: str) -> int:
         line = f"{line[: MAX_MESSAGE - 300]} ... {line[-300:]}"
     notice(f"evals: {line}")
     return 2
+
+
+if __name__ == "__main__":
+    main()

@@ -19,6 +19,7 @@ QUESTION_COLUMNS = ("question", "input", "prompt", "problem")
 TARGET_COLUMNS = ("target", "answer", "label", "gold")
 CHOICES_COLUMNS = ("choices", "options")
 """Accepted column names; the first that exists is used."""
+FRAME_HINT = "; rows of a data frame: frame.to_dict('records')"
 
 
 def samples(rows: Iterable[Mapping[str, Any]] | str | Path) -> list[Sample]:
@@ -42,14 +43,16 @@ def _samples(rows: Iterable[Mapping[str, Any]]) -> Iterator[Sample]:
     for number, row in enumerate(rows, 1):
         if not isinstance(row, Mapping):
             raise DataError(
-                f"row {number} is {type(row).__name__}, not a mapping with a question and a target"
+                f"row {number} is {type(row).__name__}, not a mapping with a question and a target{FRAME_HINT if hasattr(rows, 'to_dict') else ''}"
             )
         row = {str(key): _plain_value(value) for key, value in row.items()}
         choices = _choices(_first_value(row, CHOICES_COLUMNS), number)
         target, question = _first_value(row, TARGET_COLUMNS), _first_value(row, QUESTION_COLUMNS)
         if target is None:
             present = [name for name, value in row.items() if value is not None]
-            raise DataError(f"row {number} has no target; it has {', '.join(present) or 'nothing'}")
+            raise DataError(
+                f"row {number} has no {' or '.join(TARGET_COLUMNS)}; it has {', '.join(present) or 'nothing'}"
+            )
         yield Sample(
             id=str(number if row.get("id") is None else row["id"]),
             question=(Text("" if question is None else str(question)),),

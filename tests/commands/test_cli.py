@@ -962,3 +962,13 @@ def test_the_help_of_lm_eval_is_printed_without_the_package(
     assert outcome.out.startswith("Usage: evals lm-eval ")
     assert outcome.out.splitlines()[-1].startswith("lm-eval tasks need `")
     evals("lm-eval", "run", "--tasks", "gsm8k").assert_usage_error()
+
+
+def test_the_module_runs_as_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "evals.cli", "--version"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, evals("--version").out, "")
