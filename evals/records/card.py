@@ -302,13 +302,14 @@ def estimate_fault(estimate: Estimate) -> str:
 
 
 def _limits(estimate: Estimate) -> tuple[float, float]:
-    """Return the smallest and largest possible value; a fraction without bounds may be an R² or a relative error."""
-    if estimate.unit == "correlation":
-        return -1.0, 1.0
-    if estimate.unit != "fraction":
+    """Return the smallest and largest possible value; a fraction without bounds may be an R² or a relative error.
+
+    Statistics such as Matthews' coefficient or kappa are stated as fractions, too, and may be negative.
+    """
+    if estimate.unit != "correlation" and estimate.unit != "fraction":
         return -inf, inf
-    if estimate.worst is not None:
-        return 0.0, 1.0
+    if estimate.unit == "correlation" or estimate.worst is not None:
+        return -1.0, 1.0
     return (-inf, 1.0) if estimate.better == "higher" else (0.0, inf)
 
 

@@ -246,12 +246,12 @@ UNBOUNDED = {"worst": None, "best": None}
 @pytest.mark.parametrize(
     ("estimate", "chance", "fault"),
     [
-        (_estimate(value=5.0), None, "accuracy: value 5 is not between 0 and 1, as a fraction must be"),
-        (_estimate(best=1.01), None, "accuracy: best 1.01 is not between 0 and 1, as a fraction must be"),
-        (_estimate(value=-0.1), None, "accuracy: value -0.1 is not between 0 and 1, as a fraction must be"),
+        (_estimate(value=5.0), None, "accuracy: value 5 is not between -1 and 1, as a fraction must be"),
+        (_estimate(best=1.01), None, "accuracy: best 1.01 is not between -1 and 1, as a fraction must be"),
+        (_estimate(metric="mcc", value=-0.1, worst=-0.1, headline=False), None, ""),
         (_estimate(metric="r2", value=1.5, **UNBOUNDED), None, "r2: value 1.5 is not between -inf and 1, as a fraction must be"),
         (_estimate(metric="mcc", value=-2.0, unit="correlation"), None, "mcc: value -2 is not between -1 and 1, as a correlation must be"),
-        (_estimate(), 9.0, "chance 9 is not between 0 and 1, as a fraction must be"),
+        (_estimate(), 9.0, "chance 9 is not between -1 and 1, as a fraction must be"),
         (_estimate(value=1.0 + 1e-12), 0.25, ""),
         (_estimate(metric="r2", value=-3.0, **UNBOUNDED), None, ""),
         (_estimate(metric="mape", value=2.5, better="lower", **UNBOUNDED), None, ""),
