@@ -12,6 +12,8 @@ import msgspec
 from evals.errors import UsageError
 from evals.plain import did_you_mean, similar_names
 
+ROUNDING = 1e-9
+"""How far a valid value may exceed a bound because of rounding errors."""
 _SHORT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _UNKNOWN_NAME = re.compile(
     r"(?:Invalid enum value (?P<value>.*?)|Object contains unknown field `(?P<field>.*?)`)(?: - at `\$\.?(?P<path>.*)`)?"

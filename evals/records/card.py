@@ -15,7 +15,7 @@ from msgspec import Struct, field
 
 from evals.errors import StoreError
 from evals.types import Estimate, Sampling
-from evals.validation import cause
+from evals.validation import ROUNDING, cause
 
 FORMAT = 1
 """Version of a run's file formats; readers reject other versions."""
@@ -285,10 +285,6 @@ def card_fault(card: Card) -> str:
     if max(map(len, (card.run, card.model, card.config.suite, card.config.model))) > MAX_NAME_CHARS:
         return f"a name has more than {MAX_NAME_CHARS} characters"
     return ""
-
-
-ROUNDING = 1e-9
-"""Tolerance for rounding errors of an estimate at a bound."""
 
 
 def estimate_fault(estimate: Estimate) -> str:

@@ -19,6 +19,7 @@ from evals.extract.white_space import RemovedRuns
 from evals.sandbox import Pool
 from evals.seams import SupportsWarmUp, TwoStage, is_heavy
 from evals.types import Failure, Prompt, Reply, Sample, Score, Scorer
+from evals.validation import ROUNDING
 
 
 @runtime_checkable
@@ -129,7 +130,7 @@ class Scoring:
         if not isinstance(score, Score) or score.value is None or (limits := self._bounds.get(name)) is None:
             return score
         low, high = limits
-        if low <= score.value <= high:
+        if low - ROUNDING <= score.value <= high + ROUNDING:
             return score
         message = f"the scorer returned {score.value:g}, which is not between {low:g} and {high:g}"
         return failure_record("scorer", ScorerError(message))

@@ -128,7 +128,9 @@ def _rate_from_0_to_5(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
     return Score(value=float(reply.text), verdict="graded")
 
 
-@pytest.mark.parametrize(("text", "is_failure"), [("5", True), ("-0.5", True), ("1", False), ("0.5", False)])
+@pytest.mark.parametrize(
+    ("text", "is_failure"), [("5", True), ("-0.5", True), ("1.0000000000000002", False), ("0.5", False)]
+)
 def test_a_score_beyond_the_bounds_of_its_metric_is_a_failure_of_the_scorer(
     text: str, is_failure: bool
 ) -> None:
