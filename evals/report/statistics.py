@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 """Confidence level of all intervals, unless a function has a parameter `level`."""
+ROUNDING = 1e-9
+"""Largest standard error, relative to the value, that is taken for rounding error of equal values."""
 Bounds: TypeAlias = tuple[float, float]
 """Smallest and largest possible value of an observation."""
 
@@ -214,9 +216,11 @@ def _score_limits(share: float, n: float, z: float) -> tuple[float, float]:
 
 
 def t_interval(value: float, variance: float, df: float, *, method: str) -> Interval:
-    """Return Student's t interval of a mean; without limits if the variance is not finite."""
+    """Return Student's t interval of a mean; without limits if the variance is not finite, or 0 up to rounding."""
     if not isfinite(variance):
         return Interval(value, None, None, "too few clusters")
+    if sqrt(variance) <= ROUNDING * abs(value):
+        return Interval(value, None, None, "no interval: all values are equal")
     half = t_quantile((1 + LEVEL) / 2, df) * sqrt(variance)
     return Interval(value, value - half, value + half, method)
 
@@ -247,7 +251,7 @@ def bootstrap(
     method = "bootstrap" if failed == 0 else f"bootstrap, {failed} of {resamples} resamples undefined"
     if failed > resamples / 5:
         return Interval(value, None, None, method)
-    if len(set(statistics)) == 1:  # an interval of zero width would suggest false certainty
+    if np.ptp(statistics) <= ROUNDING * abs(value):  # an interval of zero width would suggest false certainty
         return Interval(value, None, None, "no interval: all resamples are equal")
     low, high = np.quantile(np.array(statistics), expanded_levels(count, level))
     return Interval(value, float(low), float(high), method)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from evals.errors import UsageError
 from evals.report.estimand_names import Estimand
-from evals.report.statistics import Interval, bounded_interval, cluster_variance, kish, t_quantile
+from evals.report.statistics import Interval, bounded_interval, cluster_variance, kish, t_interval
 from evals.types import Metric
 from evals.verdicts.pairs import SampleValue, reduce_run
 from evals.verdicts.suite_run import SuiteRun
@@ -218,8 +218,7 @@ def _variance_of_mean(values: Floats, codes: NDArray[np.intp]) -> float:
 def _interval_of_mean(value: float, variance: float, codes: NDArray[np.intp], metric: Metric) -> Interval:
     count = int(codes.max()) + 1
     if metric.bounds is None:
-        half = t_quantile(0.975, count - 1) * variance**0.5
-        return Interval(value, value - half, value + half, "t")
+        return t_interval(value, variance, count - 1, method="t")
     effective = kish(codes, count)
     return bounded_interval(
         value, variance, effective, df=effective - 1, bounds=metric.bounds, method="Wilson, effective n"

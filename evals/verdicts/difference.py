@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NORMAL = NormalDist()
+SIGN_FLIP = "sign-flip (no variance)"
 
 
 class Evidence(Protocol):
@@ -131,7 +132,11 @@ class DiscordantCounts(NamedTuple):
 
 
 class MeanDifference(NamedTuple):
-    """A mean difference with its standard error and degrees of freedom."""
+    """A mean difference with its standard error and degrees of freedom.
+
+    Without variance, t is undefined: the tests are then exact sign-flip tests, whose p-value is at least 2^-(df + 1), and
+    the interval contains the value alone, or nothing if so few values cannot exclude any other.
+    """
 
     value: float
     error: float
@@ -143,7 +148,7 @@ class MeanDifference(NamedTuple):
 
     def interval(self, level: float) -> tuple[float, float] | None:
         """Return the t interval, within the bounds."""
-        if isnan(self.error):
+        if isnan(self.error) or (self.error == 0 and 2 * _sign_flip_p(self.df) > 1 - level):
             return None
         half = stats.t_quantile((1 + level) / 2, self.df) * self.error
         if self.width is None:
@@ -164,14 +169,19 @@ class MeanDifference(NamedTuple):
 
 
 def _t_tail(distance: float, error: float, df: float) -> float:
-    """Return P(T > distance / error) for Student's t."""
+    """Return P(T > distance / error) for Student's t; without variance, the p-value of the sign-flip test."""
     from scipy.special import stdtr
 
     if isnan(error):
         return 1.0
     if error == 0:
-        return 0.5 if distance == 0 else float(distance < 0)
+        return _sign_flip_p(df) if distance > 0 else 1.0
     return float(stdtr(df, -distance / error))
+
+
+def _sign_flip_p(df: float) -> float:
+    """Return the one-sided p-value of the sign-flip test if all differences exceed the margin equally."""
+    return float(0.5 ** (df + 1))
 
 
 class BootstrapDifference(NamedTuple):
@@ -229,7 +239,8 @@ def mean_evidence(
 
     `width` is the largest minus the smallest possible value of a sample. Without groups or clusters, differences of 0 and
     ±width are tested as counts (Tango); other bounded differences in 2 to `bounded.MAX_CLUSTERS` - 1 clusters are tested by
-    Gaffke's test, all others by a t test (or, if bounded and all 0, as counts in which each cluster is a concordant pair).
+    Gaffke's test, all others by a t test (or, if bounded and all 0, as counts in which each cluster is a concordant pair; if
+    unbounded and all equal, by flipping signs).
     """
     import numpy as np
 
@@ -243,14 +254,16 @@ def mean_evidence(
     if width and 1 < cluster_count < MAX_CLUSTERS:
         return BoundedDifference.of(differences, clusters, width=width, groups=groups, weights=weights)
     if groups is None:
-        error = stats.standard_error(differences, clusters)
+        error, df = stats.standard_error(differences, clusters), max(1, cluster_count - 1)
         test = "paired t" if cluster_count == count else "paired t, clustered"
-        evidence = MeanDifference(float(differences.mean()), error, max(1, cluster_count - 1), test, width)
+        evidence = MeanDifference(float(differences.mean()), error, df, test, width)
         effective_n = float(cluster_count)
     else:
         mean = stratified_mean_and_error(differences, groups, clusters=clusters, weights=weights)
         evidence = MeanDifference(mean.value, mean.error, mean.df, "paired t, stratified", width)
         effective_n = mean.effective
+    if evidence.error <= stats.ROUNDING * float(np.abs(differences).max()):
+        evidence = evidence._replace(error=0.0, df=max(1, cluster_count - 1), test=SIGN_FLIP)
     return DiscordantCounts(0, 0, effective_n, width) if width and not differences.any() else evidence
 
 
@@ -275,13 +288,13 @@ def statistic_evidence(
     draws = stats.resampled_values(statistic, cluster_count, seed=seed, resamples=resamples)
     if cluster_count < 2 or len(draws) < 0.8 * resamples:
         return MeanDifference(value, nan, 1, "bootstrap undefined")
-    is_constant = len(set(draws)) == 1
+    is_constant = np.ptp(draws) <= stats.ROUNDING * abs(value)
     if is_constant and value:
         return MeanDifference(value, nan, 1, "no resample differs")
     if is_constant and width:
         return DiscordantCounts(0, 0, cluster_count, width)
     if is_constant or len(draws) < 1000:
-        standard_error = float(np.std(draws, ddof=1))
+        standard_error = 0.0 if is_constant else float(np.std(draws, ddof=1))
         return MeanDifference(value, standard_error, cluster_count - 1, "paired bootstrap (standard error)")
     return BootstrapDifference(value, tuple(sorted(draws)), cluster_count)
 

@@ -16,7 +16,12 @@ from evals.report.estimand_names import Estimand
 from evals.report.strata import item_weights
 from evals.verdicts.difference import Evidence, MeanDifference
 from evals.verdicts.pairs import Missing, Pairing
-from evals.verdicts.within_item_noise import floor_at_one_change, weighted_variance, within_item_variances
+from evals.verdicts.within_item_noise import (
+    floor_at_one_change,
+    value_range,
+    weighted_variance,
+    within_item_variances,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,7 +86,7 @@ def noise_error(pairing: Pairing, *, group: str | None = None, limit: float | No
     if group is not None or not pairing.metric.headline:
         limit = None  # a repeatability limit is valid for the headline only
     if pairing.metric.pool == "whole":
-        return None if limit is None else sqrt(2) * limit / LIMIT_FACTOR
+        return sqrt(2) * limit / LIMIT_FACTOR if limit else None  # equal runs do not prove zero noise
     if not (rows := pairing.rows_of(group)):
         return None
     weights = item_weights(len(rows), pairing.strata(rows, group))
@@ -97,7 +102,8 @@ def noise_error(pairing: Pairing, *, group: str | None = None, limit: float | No
         variance = variance_from_report(limit / LIMIT_FACTOR, pairing.differences(rows), weights)
     else:
         return None
-    return sqrt(floor_at_one_change(variance, weights, pairing.metric))
+    width = pairing.metric.width or value_range(value for row in rows for value in (row.a.value, row.b.value))
+    return sqrt(floor_at_one_change(variance, weights, width))
 
 
 def variance_from_report(

@@ -135,7 +135,9 @@ def with_noise(
         for report in reports
         if (report.suite, report.protocol, report.data_sha256, report.model, report.metric) == key
     ]
-    if deviations:  # the largest of several, e.g. for different precisions, which a run does not state
+    if any(
+        deviations
+    ):  # the largest of several, e.g. for different precisions, which a run does not state; 0 says too little
         return structs.replace(score, noise=max(deviations), noise_from="repeatability report")
     return score
 

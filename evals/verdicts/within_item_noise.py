@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import isnan, sqrt
 from typing import TYPE_CHECKING
 
@@ -47,7 +47,8 @@ def within_item_sd(outcomes: Outcomes, metric: Metric) -> float | None:
     scored = [sample_id for sample_id, value in values.items() if not isnan(value.value)]
     groups = [outcomes.golds[sample_id].group for sample_id in scored] if metric.pool == "macro" else None
     weights = item_weights(len(scored), groups)
-    return sqrt(floor_at_one_change(weighted_variance(scored, variances, weights), weights, metric))
+    width = metric.width or value_range(values[sample_id].value for sample_id in scored)
+    return sqrt(floor_at_one_change(weighted_variance(scored, variances, weights), weights, width))
 
 
 def weighted_variance(
@@ -61,6 +62,15 @@ def weighted_variance(
     return float(np.array([variances.get(sample_id, mean_variance) for sample_id in sample_ids]) @ weights**2)
 
 
-def floor_at_one_change(variance: float, weights: NDArray[np.float64], metric: Metric) -> float:
-    """Return the larger of the variance and that of one changed sample: identical repeats do not prove zero noise."""
-    return max(variance, ((metric.width or 0.0) * float(weights.max())) ** 2 / 4)
+def floor_at_one_change(variance: float, weights: NDArray[np.float64], width: float) -> float:
+    """Return the larger of the variance and that of one changed sample: identical repeats do not prove zero noise.
+
+    `width` is that of the metric's bounds or, without bounds, the range of the observed values.
+    """
+    return max(variance, (width * float(weights.max())) ** 2 / 4)
+
+
+def value_range(values: Iterable[float]) -> float:
+    """Return the largest minus the smallest value; 0 without values."""
+    ordered = sorted(values)
+    return ordered[-1] - ordered[0] if ordered else 0.0

@@ -148,7 +148,7 @@ class Setting(NamedTuple):
             earlier, later = (rng.binomial(1, probability) for _ in "ab")
             deviation = sqrt(float(np.mean((earlier - later) ** 2) / 2 * (weights @ weights)))
             noise = variance_from_report(deviation, b - a, weights)
-        error = sqrt(floor_at_one_change(noise, weights, accuracy()[0]))
+        error = sqrt(floor_at_one_change(noise, weights, 1.0))
         return MeanDifference(float((b - a) @ weights), error, NORMAL_DF, "within-item noise", 1.0)
 
     def forecasts(self) -> list[float]:

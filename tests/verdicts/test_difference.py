@@ -131,6 +131,31 @@ def test_runs_with_equal_outcomes_leave_the_difference_uncertain():
     assert -1 <= two_items.interval(0.95)[0] < 0 < two_items.interval(0.95)[1] <= 1
 
 
+@pytest.mark.parametrize(
+    "differences", [[0.1] * 3, [0.3 - 0.2, 0.2 - 0.1, 0.1], [1000.3 - 1000.2, 0.1, 0.1], [-0.1] * 3]
+)
+def test_equal_unbounded_differences_are_tested_by_flipping_their_signs(differences):
+    evidence = mean_evidence(np.array(differences), range(3))
+    assert evidence.p_equal() == 2 / 2**3  # the t statistic would be infinite, or rounding error
+    assert evidence.interval(0.95) is None
+    with_strata = mean_evidence(np.array([*differences, 0.5, 0.5, 0.5]), range(6), groups=list("aaabbb"))
+    assert with_strata.p_equal() == 2 / 2**6
+
+
+def test_equal_unbounded_runs_are_non_inferior_as_far_as_their_number_shows():
+    few, many = (mean_evidence(np.zeros(n), range(n)) for n in (4, 20))
+    assert (few.p_above(-0.1), few.p_above(0.0), few.p_equal(), few.interval(0.95)) == (2**-4, 1.0, 1.0, None)
+    assert many.p_above(-0.1) == 2**-20
+    assert many.interval(0.95) == (0.0, 0.0)
+
+
+def test_a_statistic_whose_resamples_differ_by_rounding_only_has_no_interval():
+    def statistic(indices):
+        return 0.3 + 1e-16 * float(indices[0])
+
+    assert statistic_evidence(20, statistic, seed=0).p_equal() == 1.0
+
+
 def test_a_single_cluster_is_no_evidence():
     evidence = mean_evidence(np.array([0.5, 0.25]), list("aa"), width=1.0)
     assert evidence.interval(0.95) is None

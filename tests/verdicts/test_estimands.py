@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from evals.report.metrics import accuracy, repeat_metrics
 from evals.types import Metric
@@ -14,6 +15,7 @@ from evals.verdicts.gate import gate
 from evals.verdicts.pairs import Pairing
 from evals.verdicts.plan import plan
 from evals.verdicts.policy import parse
+from evals.verdicts.within_item_noise import within_item_sd
 from tests.support.error_messages import raises
 from tests.support.sizes import size
 from tests.support.synthetic_runs import binary, outcomes_of, suite_run
@@ -80,6 +82,12 @@ def test_under_these_items_a_comparison_of_single_replies_has_no_interval():
 def test_the_noise_of_repeats_that_all_agree_is_not_zero():
     run_outcomes = outcomes_of([[1.0, 1.0]] * 10 + [[0.0, 0.0]] * 10, repeats=2)
     assert noise_error(Pairing(run_outcomes, run_outcomes, AVG)) > 0
+    unbounded = outcomes_of([[0.5, 0.5]] * 10 + [[2.0, 2.0]] * 10, repeats=2)
+    metric = structs.replace(AVG, bounds=None)
+    assert noise_error(Pairing(unbounded, unbounded, metric)) == pytest.approx(1.5 / 20 / 2)
+    assert within_item_sd(unbounded, metric) == pytest.approx(1.5 / 20 / 2)
+    whole = structs.replace(AVG, bounds=None, pool="whole")
+    assert noise_error(Pairing(unbounded, unbounded, whole), limit=0.0) is None
 
 
 @pytest.mark.parametrize(("items", "repeats"), [(30, 4), (30, 16), (198, 4)])
