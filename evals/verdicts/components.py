@@ -22,9 +22,10 @@ from msgspec import Struct
 
 from evals.report import statistics as stats
 from evals.report.strata import item_weights
+from evals.types import Metric
 from evals.verdicts.pairs import merge_joint_samples, reduce_samples
 from evals.verdicts.suite_run import SuiteRun
-from evals.verdicts.within_item_noise import within_item_variances
+from evals.verdicts.within_item_noise import largest_variance, within_item_variances
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,11 +120,8 @@ def components(
     values = np.array(list(base.values.values()))
     if len(values) < 2:
         return None
-    width = metric.width
-    variance = float(values.var(ddof=1))
-    within_component = _within_variance(
-        base, others, discordance, fallback=variance if width is None else ASSUMED_WITHIN * width**2
-    )
+    width, variance = metric.width, float(values.var(ddof=1))
+    within_component = _within_variance(base, others, discordance, fallback=_assumed_within(values, metric))
     between = max(0.0, variance - within_component.variance / base.repeats)
     return Components(
         suite=baseline.suite, metric=metric.name, unit=metric.unit, n=len(values), repeats=base.repeats,
@@ -133,6 +131,14 @@ def components(
         judge=_score_variance(base, [other for other in same_model_runs if _differ_only_in_judge(base, other)]),
         design=_design_effect(base),
     )  # fmt: skip
+
+
+def _assumed_within(values: Floats, metric: Metric) -> float:
+    """Return the variance of a reply within an item if it is unknown; without bounds, that of the items' values."""
+    if metric.bounds is None or not metric.width:
+        return float(values.var(ddof=1))
+    shares = (values - metric.bounds[0]) / metric.width
+    return min(ASSUMED_WITHIN, largest_variance(shares)) * metric.width**2
 
 
 def _run_values(suite_run: SuiteRun) -> _RunValues:

@@ -37,8 +37,9 @@ class NormalDesign:
         rows = pairing.rows_of(None)
         clusters = len({row.cluster for row in rows})
         evidence = pairing.evidence() if from_second_run else None
-        if evidence is not None and (limits := evidence.interval(ONE_SE_LEVEL)) is not None:
-            error = max((limits[1] - limits[0]) / 2, 1e-12)
+        low, high = (evidence.interval(ONE_SE_LEVEL) if evidence else None) or (0.0, 0.0)
+        if high > low:  # equal runs do not prove zero noise
+            error = (high - low) / 2
             return cls(error, clusters, Noise(error**2 * clusters, "second run"))
         by_cluster: dict[str, list[Point]] = {}
         for point in pairing.a.points:

@@ -13,6 +13,10 @@ from evals.verdicts.simulated_designs import Design
 
 MARGIN_FACTOR = 1.02
 """Factor by which a suggested margin exceeds the one computed by the normal approximation."""
+MARGIN_STEP, MAX_MARGIN_STEPS = 1.05, 80
+"""Factor by which a margin that proves too small in simulations is increased, and how often."""
+SIMULATIONS = 1000
+"""Number of comparisons that are simulated to check a suggested margin."""
 ROUGH_ERROR = 0.1
 """Relative standard error of the noise above which the plan mentions it (avg@4 on 30 questions: 0.15)."""
 
@@ -46,9 +50,9 @@ def sufficient_changes(
             )
             continue
         underpowered.append(suite)
-        margin = _round_up(max(z_total * plan.error, plan.margin) * MARGIN_FACTOR)
+        margin = _sufficient_margin(suite, max(z_total * plan.error, plan.margin), policy.alpha, target_power)
         line = f"{plan.suite}: margin = {margin:g}"
-        if not any(isinstance(design, NormalDesign) for design in suite.designs):
+        if _could_pass_without_noise(suite, policy.alpha):
             repeats = ceil(plan.repeats * (z_total * plan.error / plan.margin) ** 2)
             if repeats > plan.repeats:  # else the items are too few, not the replies
                 line += (
@@ -66,6 +70,32 @@ def sufficient_changes(
             f"or judge {', '.join(suite.rule.label for suite in poolable)} together: [[pool]] with margin = {margin:g}"
         )
     return lines
+
+
+def _sufficient_margin(suite: PlannedSuite, smallest: float, alpha: float, target_power: float) -> float:
+    """Return a margin within which an unchanged model passes often enough, according to simulations.
+
+    `smallest` is that of the normal approximation, which few items with hardly any noise do not reach: with n items that
+    all agree, the test cannot exclude a loss of less than about 3 / n.
+    """
+    import numpy as np
+
+    margin = _round_up(smallest * MARGIN_FACTOR)
+    for _ in range(MAX_MARGIN_STEPS):
+        p_values = suite.simulate_unchanged(margin, count=SIMULATIONS, rng=np.random.default_rng(0))
+        if float((p_values.p_pass <= alpha).mean()) >= target_power:
+            break
+        margin = _round_up(margin * MARGIN_STEP)
+    return margin
+
+
+def _could_pass_without_noise(suite: PlannedSuite, alpha: float) -> bool:
+    """Return whether more repeats can help: Gaffke's p-value of n equal outcomes is (1 - margin / width)^n."""
+    if any(isinstance(design, NormalDesign) for design in suite.designs):
+        return False
+    width = suite.case.metric.width
+    clusters = sum(design.clusters for design in suite.designs)
+    return width is None or max(0.0, 1 - suite.rule.margin / width) ** clusters <= alpha
 
 
 def _round_up(value: float) -> float:

@@ -67,8 +67,15 @@ class PlannedSuite(NamedTuple):
 
     def simulate(self, multiple: float, *, count: int, rng: np.random.Generator) -> PValues:
         """Simulate comparisons at a loss of `multiple` times the margin and return their p-values."""
-        design = self.designs[0] if len(self.designs) == 1 else self._pooled_design()
-        return design.simulate(multiple * self.rule.margin, self.rule.margin, count=count, rng=rng)
+        return self._design.simulate(multiple * self.rule.margin, self.rule.margin, count=count, rng=rng)
+
+    def simulate_unchanged(self, margin: float, *, count: int, rng: np.random.Generator) -> PValues:
+        """Simulate comparisons of an unchanged model under another margin and return their p-values."""
+        return self._design.simulate(0.0, margin, count=count, rng=rng)
+
+    @property
+    def _design(self) -> Design | NormalDesign:
+        return self.designs[0] if len(self.designs) == 1 else self._pooled_design()
 
     def _pooled_design(self) -> NormalDesign:
         """Return the design of a pool, whose difference is assumed to be normal; the noise of one suite may be unknown."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from evals.verdicts.bounded import MAX_CLUSTERS, gaffke
 from evals.verdicts.difference import DiscordantCounts
 from evals.verdicts.pairs import Pairing
+from evals.verdicts.within_item_noise import largest_variance
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,6 +84,11 @@ class Design:
         at_bounds = (row.a.value - self.lowest_value in (0.0, self.width) for row in self.rows)
         self.is_binary = self.width is not None and all(at_bounds)
         self.is_unclustered = len(self.cluster_starts) == len(self.rows)
+
+    @property
+    def clusters(self) -> int:
+        """Return the number of clusters."""
+        return len(self.cluster_starts)
 
     @property
     def error(self) -> float:
@@ -350,9 +356,10 @@ def estimate_noise(
         within_variances = shares * (1 - shares) * repeats / (repeats - 1)
         discordance = max(2 * width**2 * float(within_variances.mean()) / repeats, 1e-9)
         return Noise(discordance, "own repeats", _relative_error(within_variances))
-    if bounds is not None:
-        return Noise(ASSUMED_CHANGED_SHARE * width**2, "assumed")
     values = np.array([row.a.value for row in rows])
+    if bounds is not None:
+        largest = 2 * largest_variance((values - bounds[0]) / width) if width else 0.0
+        return Noise(min(ASSUMED_CHANGED_SHARE, largest) * width**2, "assumed")
     return Noise(max(float(values.var()), 1e-12), "assumed")
 
 

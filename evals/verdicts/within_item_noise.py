@@ -74,3 +74,12 @@ def value_range(values: Iterable[float]) -> float:
     """Return the largest minus the smallest value; 0 without values."""
     ordered = sorted(values)
     return ordered[-1] - ordered[0] if ordered else 0.0
+
+
+def largest_variance(shares: NDArray[np.float64]) -> float:
+    """Return the largest variance of replies of bounded values that is consistent with their mean p, as shares of their range: p (1 - p).
+
+    p is shrunk towards one half by one success and one failure (Laplace), since a perfect score does not prove zero noise.
+    """
+    mean = float(shares.sum() + 1) / (len(shares) + 2)
+    return mean * (1 - mean)

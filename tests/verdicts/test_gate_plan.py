@@ -155,9 +155,9 @@ def test_a_baseline_without_scores_is_refused():
 
 
 def test_a_policy_without_power_is_refused_with_a_margin_repeats_or_a_pool_as_alternatives():
-    # a margin of one point on GPQA and AIME practically never passes
+    # a margin of one point on AIME, or two on GPQA, practically never passes
     runs = [baseline(198, name="gpqa"), baseline(30, name="aime")]
-    gate_policy = policy(Entry(name="gpqa", margin=0.01), Entry(name="aime", margin=0.01))
+    gate_policy = policy(Entry(name="gpqa", margin=0.02), Entry(name="aime", margin=0.01))
     planned = plan(runs, gate_policy)
     assert not planned.decides
     assert planned.scenarios[0].verdicts["pass"] < 0.05
@@ -184,6 +184,23 @@ def test_replies_are_not_suggested_if_the_items_are_too_few():
     planned = plan([run], policy(Entry(name="aime", margin=0.02)), second_runs=[second])
     assert not planned.decides
     assert "repeats" not in planned.nearest[0]
+
+
+@pytest.mark.parametrize(("n", "margin"), [(30, 0.05), (30, 0.005), (198, 0.01)])
+def test_an_unchanged_model_with_hardly_any_noise_passes_within_the_suggested_margin(n, margin):
+    run = suite_run("a", outcomes_of([0.0] + [1.0] * (n - 1)))
+    planned = plan([run], policy(Entry(name="toy", margin=margin, discordance=0.001)))
+    suggested = float(planned.nearest[0].partition("margin = ")[2].partition(",")[0])
+    assert plan([run], policy(Entry(name="toy", margin=suggested, discordance=0.001))).decides
+    assert not plan([run], policy(Entry(name="toy", margin=suggested * 0.8, discordance=0.001))).decides
+
+
+@pytest.mark.parametrize(("wrong", "largest"), [(0, 0.002), (10, 0.022), (100, 0.15), (500, 0.15)])
+def test_the_assumed_noise_is_possible_given_the_score(wrong, largest):
+    run = suite_run("a", outcomes_of([0.0] * wrong + [1.0] * (1000 - wrong)))
+    planned = plan([run], policy(Entry(name="toy", margin=0.1)))
+    assert 0 < planned.suites[0].discordance <= largest
+    assert planned.components[0].discordance == pytest.approx(planned.suites[0].discordance)
 
 
 def test_pooling_gives_small_suites_enough_power():
