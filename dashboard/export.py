@@ -198,15 +198,12 @@ def _table_html(
     sample_pages: Mapping[tuple[Row, str], str],
 ) -> Iterator[str]:
     filters = Filters(columns=tuple(labels), rank_by=labels[0])
-    order = {row: row_index for row_index, row in enumerate(board.model_cells(labels[0]))}
+    order = {row: position for position, row in enumerate(board.model_cells(labels[0]))}
     measured_rows = [row for row in rows if any((row, label) in board.cells for label in labels)]
     measured_rows.sort(key=lambda row: (row.is_baseline, order.get(row, len(order)), row.label))
     table = styling.table(board, filters, measured_rows, column_ranks)
-    headings = [("model", ""), ("rank", ""), *((label, board.columns[label].measure) for label in labels)]
-    yield '<div class="scroll" tabindex="0"><table><thead><tr>'
-    for name, measure in headings:
-        yield f'<th scope="col"><button>{escape(name)}{f"<br>{escape(measure)}" if measure else ""}</button></th>'
-    yield "</tr></thead><tbody>"
+    measures = (f"{escape(label)}<br>{escape(board.columns[label].measure)}" for label in labels)
+    yield _table_start(["model", "rank", *measures])
     for row_index, (_, texts) in enumerate(table.texts.iterrows()):
         row = measured_rows[row_index] if row_index < len(measured_rows) else None
         rank = table.numbers[styling.RANK][row_index]
@@ -219,7 +216,16 @@ def _table_html(
             value = _sort_value(table.numbers[label][row_index])
             yield f'<td data-value="{value}"{_title_attribute(board, row, label)}{_heat_attribute(table.colours.loc[row_index, label])}>{link}</td>'
         yield "</tr>"
-    yield "</tbody></table></div>"
+    yield TABLE_END
+
+
+TABLE_END = "</tbody></table></div>"
+
+
+def _table_start(headings: Iterable[str]) -> str:
+    """Return a table up to its first row; `headings`: HTML."""
+    cells = "\n".join(f'<th scope="col"><button>{heading}</button></th>' for heading in headings)
+    return f'<div class="scroll" tabindex="0"><table><thead><tr>\n{cells}\n</tr></thead><tbody>'
 
 
 def _sort_value(value: float) -> str:
@@ -250,10 +256,8 @@ def _reported_results_html(claims: Sequence[Claim], suites: Sequence[str]) -> It
         return
     yield "<h2>Reported results</h2>"
     yield '<p class="pale">Not measured here; intervals are unknown. Sources and dates are in the JSON file.</p>'
-    yield '<div class="scroll" tabindex="0"><table><thead><tr>'
-    yield from (f'<th scope="col"><button>{escape(name)}</button></th>' for name in frame.columns)
-    yield "</tr></thead><tbody>"
+    yield _table_start(map(escape, frame.columns))
     for _, cells in frame.iterrows():
         model, *values = (escape(str(cell)) for cell in cells)
         yield f'<tr><th scope="row">{model}</th>{"".join(f"<td>{value}</td>" for value in values)}</tr>'
-    yield "</tbody></table></div>"
+    yield TABLE_END

@@ -5,8 +5,9 @@ A page keeps its state in the URL: give its widgets a `key` and `bind="query-par
 
 from __future__ import annotations
 
+import mimetypes
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -22,6 +23,7 @@ from evals.types import Estimate
 
 if TYPE_CHECKING:
     import altair as alt
+    import pandas as pd
     from streamlit.elements.vega_charts import AltairChart
 
 PAGES = {
@@ -143,6 +145,25 @@ class _Chart(NamedTuple):
 def draw_chart(figure: alt.TopLevelMixin, *, alt: str) -> None:
     """Draw a figure; `alt` is its text alternative."""
     st.altair_chart(cast("AltairChart", _Chart(figure)), alt=alt)
+
+
+def draw_table(frame: pd.DataFrame, *, alt: str, key: str = "", **options: Any) -> int | None:
+    """Draw a table; with a `key`, a row can be selected: return its position, None if none is.
+
+    `alt`: text alternative; `options`: Streamlit's, e.g. `column_config` and `height`.
+    """
+    if key:
+        options |= {"key": key, "on_select": "rerun", "selection_mode": "single-row"}
+    event = st.dataframe(frame, hide_index=True, placeholder="", alt=alt, **options)
+    rows = event["selection"]["rows"] if key else []
+    return rows[0] if rows and rows[0] < len(frame) else None
+
+
+def draw_download(label: str, content: Callable[[], bytes], file: str, **options: Any) -> None:
+    """Draw a button to download a file, whose content is created on request; `options`: Streamlit's."""
+    mime_type = mimetypes.guess_type(file)[0] or "application/octet-stream"
+    icon = ":material/download:"
+    st.download_button(label, content, file, mime_type, icon=icon, on_click="ignore", **options)
 
 
 def is_dark() -> bool:

@@ -173,10 +173,8 @@ def default_pair(candidates: Mapping[str, Sequence[Entry]]) -> list[str]:
         return names
 
     def rating(model_pair: tuple[str, str]) -> tuple[int, float]:
-        common_suites = [
-            match for match in matches([candidates[name] for name in model_pair]) if not match.why_not
-        ]
-        return len(common_suites), _largest_scaled_difference(common_suites)
+        common = [match for match in matches([candidates[name] for name in model_pair]) if not match.why_not]
+        return len(common), _largest_scaled_difference(common)
 
     best: tuple[str, str] = max(pairs, key=rating)
     return list(best)
@@ -194,14 +192,8 @@ def _largest_scaled_difference(suite_matches: Sequence[Match]) -> float:
 
 def order_by_size(rows: Sequence[Row]) -> list[int]:
     """Return the indices of rows in order: significant differences first, fractions before other units, then by size."""
-    return sorted(
-        range(len(rows)),
-        key=lambda i: (
-            better_side(rows[i]) == "n.s.",
-            rows[i].unit != "fraction",
-            -abs(rows[i].difference or 0.0),
-        ),
-    )
+    keys = [(better_side(row) == "n.s.", row.unit != "fraction", -abs(row.difference or 0.0)) for row in rows]
+    return sorted(range(len(rows)), key=keys.__getitem__)
 
 
 @lru_cache(maxsize=32)
@@ -241,33 +233,26 @@ def pair_samples(a: Entry, b: Entry, others: Sequence[Entry] = ()) -> PairedSamp
 
 @lru_cache(maxsize=8)
 def _pair_samples(key_a: _RunKey, key_b: _RunKey, others: tuple[_RunKey, ...]) -> PairedSamples:
-    import numpy as np
     import pandas as pd
 
     a, b = _suite_run(key_a), _suite_run(key_b)
     metric = a.headline
-    by_id_a, by_id_b = (_results_by_id(suite_run.outcomes_under(metric), metric) for suite_run in (a, b))
-    golds = a.outcomes_under(metric).golds
-    ids = [id_ for id_ in golds if id_ in b.outcomes_under(metric).golds]
+    outcomes = {"a": a.outcomes_under(metric), "b": b.outcomes_under(metric)}
+    golds = outcomes["a"].golds
+    ids = [id_ for id_ in golds if id_ in outcomes["b"].golds]
+    results = {}
+    for side, outcomes_of_side in outcomes.items():
+        by_id = _results_by_id(outcomes_of_side, metric)
+        results[side] = [by_id.get(id_, _NO_RESULT) for id_ in ids]
     show_answers = not (a.gated or b.gated)
     frame = pd.DataFrame(
-        {
-            "sample": ids,
-            "group": [golds[id_].group for id_ in ids],
-            "a": [by_id_a[id_].verdict if id_ in by_id_a else "missing" for id_ in ids],
-            "b": [by_id_b[id_].verdict if id_ in by_id_b else "missing" for id_ in ids],
-            "value_a": [by_id_a[id_].value if id_ in by_id_a else np.nan for id_ in ids],
-            "value_b": [by_id_b[id_].value if id_ in by_id_b else np.nan for id_ in ids],
-            "answer_a": [by_id_a[id_].answer if id_ in by_id_a and show_answers else None for id_ in ids],
-            "answer_b": [by_id_b[id_].answer if id_ in by_id_b and show_answers else None for id_ in ids],
-        }
+        {"sample": ids, "group": [golds[id_].group for id_ in ids]}
+        | {side: [result.verdict for result in of_side] for side, of_side in results.items()}
+        | {f"value_{side}": [result.value for result in of_side] for side, of_side in results.items()}
+        | {f"answer_{side}": [r.answer if show_answers else None for r in rs] for side, rs in results.items()}
     )
-    is_binary = metric.bounds == (0.0, 1.0) and all(
-        value in (0.0, 1.0)
-        for suite_run in (a, b)
-        for point in suite_run.outcomes_under(metric).points
-        if (value := point.value) is not None
-    )
+    values = (point.value for side in outcomes.values() for point in side.points)
+    is_binary = metric.bounds == (0.0, 1.0) and {*values} <= {0.0, 1.0, None}
     frame["quadrant"] = _label_quadrants(frame, metric, is_binary=is_binary)
     frame["contribution"] = (frame["value_b"] - frame["value_a"]) * _headline_weights(frame, metric)
     return PairedSamples(frame.merge(_shares_right(others), on="sample", how="left"), is_binary)
@@ -277,6 +262,9 @@ class _Result(NamedTuple):
     verdict: str
     value: float
     answer: str | None
+
+
+_NO_RESULT = _Result("missing", nan, None)
 
 
 def _results_by_id(outcomes: Outcomes, metric: Metric) -> dict[str, _Result]:

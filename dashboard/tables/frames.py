@@ -262,8 +262,10 @@ def _query(runs: tuple[tuple[Path, Stamp], ...], sql: str, parameters: tuple[Any
         with duckdb.connect(config=config) as connection:
             for name, select in (("records", _select_records), ("samples", _select_samples)):
                 selects = [select(path, [file for file, *_ in files]) for path, files in runs]
-                view_sql = " UNION ALL BY NAME ".join(filter(None, selects)) or EMPTY_TABLES[name]
-                connection.execute(f"CREATE TEMP VIEW {name} AS {view_sql}")
+                if view_sql := " UNION ALL BY NAME ".join(filter(None, selects)):
+                    connection.execute(f"CREATE TEMP VIEW {name} AS {view_sql}")
+                else:  # the runs have no files yet
+                    connection.execute(f"CREATE TEMP TABLE {name} ({COLUMNS[name]})")
             return connection.execute(sql, list(parameters)).df()
     except duckdb.Error as error:
         raise StoreError(f"{runs[0][0] if runs else 'no run'}: {error}") from error
@@ -278,10 +280,13 @@ def _sql_path(path: Path) -> str:
     return _sql_string("".join(f"[{c}]" if c in "*?[" else c for c in str(path)))
 
 
-_PARQUET_COLUMNS = (
-    "sample, repeat, verdict, value, answer, stop, seconds, input_tokens, output_tokens, reasoning_tokens, "
-    "cached_tokens, started, scores, prompt, outcome"
-)
+COLUMNS = {
+    "records": "path VARCHAR, sample VARCHAR, repeat INT, verdict VARCHAR, value DOUBLE, answer VARCHAR, stop VARCHAR, "
+    "seconds DOUBLE, input_tokens BIGINT, output_tokens BIGINT, reasoning_tokens BIGINT, cached_tokens BIGINT, "
+    "started DOUBLE, scores VARCHAR, prompt VARCHAR, outcome VARCHAR",
+    "samples": 'path VARCHAR, id VARCHAR, "group" VARCHAR, cluster VARCHAR, target VARCHAR, options INT, json VARCHAR',
+}
+_PARQUET_COLUMNS = ", ".join(column.split()[0] for column in COLUMNS["records"].split(", ")[1:])
 
 _JSONL_QUERY = """
     SELECT j->>'sample' AS sample, (j->>'repeat')::INT AS repeat,
@@ -334,15 +339,3 @@ def _select_samples(path: Path, files: Sequence[str]) -> str:
     else:
         return ""
     return f"(SELECT {_sql_string(path)} AS path, * FROM ({source}))"
-
-
-EMPTY_TABLES = {
-    "records": "SELECT NULL::VARCHAR AS path, NULL::VARCHAR AS sample, NULL::INT AS repeat, NULL::VARCHAR AS verdict, "
-    "NULL::DOUBLE AS value, NULL::VARCHAR AS answer, NULL::VARCHAR AS stop, NULL::DOUBLE AS seconds, "
-    "NULL::BIGINT AS input_tokens, NULL::BIGINT AS output_tokens, NULL::BIGINT AS reasoning_tokens, "
-    "NULL::BIGINT AS cached_tokens, NULL::DOUBLE AS started, NULL::VARCHAR AS scores, NULL::VARCHAR AS prompt, "
-    "NULL::VARCHAR AS outcome WHERE false",
-    "samples": 'SELECT NULL::VARCHAR AS path, NULL::VARCHAR AS id, NULL::VARCHAR AS "group", NULL::VARCHAR AS cluster, '
-    "NULL::VARCHAR AS target, NULL::INT AS options, NULL::VARCHAR AS json WHERE false",
-}
-"""Table -> SQL for an empty table, for runs whose files do not exist yet."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from hashlib import sha256
 from operator import is_
@@ -204,7 +204,7 @@ def _build(entries: Sequence[Entry]) -> Board:
         for (row, column), runs in groups.items()
         if (run := _displayed_run(runs)).headline
     }
-    means = _aggregate_cells(cells, labels) | _collection_cells(cells, labels)
+    means = _mean_cells(cells, labels)
     mean_labels = name_columns({column for _, column in means})
     labels |= mean_labels
     cells = _mark_temperatures(cells) | {
@@ -248,53 +248,33 @@ def _is_superseded_subset(
     return column.limit is not None and any(entry.card.complete for entry in complete_runs)
 
 
-def _aggregate_cells(
+def _mean_cells(
     cells: Mapping[_CellKey, Cell], labels: Mapping[Column, str]
 ) -> dict[tuple[Row, Column], Cell]:
-    """Return the suites' aggregates over variants, such as the mean of SMolInstruct's 14 tasks."""
+    """Return the suites' aggregates over variants, such as the mean of SMolInstruct's 14 tasks, and means over collections."""
     columns = {label: column for column, label in labels.items()}
-    groups: dict[tuple[Row, str, str, str, bool], list[Cell]] = defaultdict(list)
+    cards_by_suite: dict[tuple[Row, str, str, str, bool], list[Card]] = defaultdict(list)
+    cards_by_row: dict[tuple[Row, bool], list[Card]] = defaultdict(list)
     for (row, label), cell in cells.items():
         column = columns[label]
-        if column.limit is None:
+        if cell.entry and column.limit is None:
             suite = column.suite.partition(":")[0]
-            groups[row, suite, column.protocol, column.version, column.sample].append(cell)
-    aggregate_cells = {}
-    for (row, suite, protocol, version, sample), variants in groups.items():
-        cards = [cell.entry.card for cell in variants if cell.entry]
-        has_aggregate = len(cards) > 1 and _defines_aggregate(suite)
-        for name, estimate, averaged in _aggregate_estimates(cards) if has_aggregate else ():
-            suite_name = f"{suite}:{name}" if name else suite
-            column = _aggregate_column(suite_name, protocol, version, estimate, sample=sample)
-            coverage = min(card.coverage for card in averaged)
-            aggregate_cells[row, column] = Cell(estimate=estimate, entry=None, coverage=coverage)
-    return aggregate_cells
-
-
-def _collection_cells(
-    cells: Mapping[_CellKey, Cell], labels: Mapping[Column, str]
-) -> dict[tuple[Row, Column], Cell]:
-    """Return the means over a collection's columns, for rows that have all of them."""
-    columns = {label: column for column, label in labels.items()}
-    groups: dict[tuple[Row, bool], list[Card]] = defaultdict(list)
-    for (row, label), cell in cells.items():
-        if cell.entry and columns[label].limit is None:
-            groups[row, columns[label].sample].append(cell.entry.card)
+            key = row, suite, column.protocol, column.version, column.sample
+            cards_by_suite[key].append(cell.entry.card)
+            cards_by_row[row, column.sample].append(cell.entry.card)
     means = {}
-    for (row, sample), cards in groups.items():
+    for (row, suite, protocol, version, sample), cards in cards_by_suite.items():
+        for mean in aggregates(cards) if len(cards) > 1 and _defines_aggregate(suite) else ():
+            name = ":".join(filter(None, (suite, mean.get("name"))))
+            metric = mean.get("metric", f"mean of {len(averaged_cards(mean, cards))} tasks")
+            column = Column(name, protocol, version, "", sample, None, "", metric, "fraction", "higher")
+            means[row, column] = _mean_cell(mean, cards, metric)
+    for (row, sample), cards in cards_by_row.items():
         for mean in collection_means(cards):
-            averaged = averaged_cards(mean, cards)
-            estimate = _mean_estimate(mean, averaged, metric="mean of all columns")
-            if estimate is None:
-                continue
-            column = _aggregate_column(mean["suite"], mean["protocol"], "", estimate, sample=sample)
-            coverage = min(card.coverage for card in averaged)
-            means[row, column] = Cell(estimate=estimate, entry=None, coverage=coverage)
-    return means
-
-
-def _aggregate_column(suite: str, protocol: str, version: str, estimate: Estimate, *, sample: bool) -> Column:
-    return Column(suite, protocol, version, "", sample, None, "", estimate.metric, "fraction", "higher")
+            metric, names = "mean of all columns", (mean["suite"], mean["protocol"])
+            column = Column(*names, "", "", sample, None, "", metric, "fraction", "higher")
+            means[row, column] = _mean_cell(mean, cards, metric)
+    return {key: cell for key, cell in means.items() if cell is not None}
 
 
 @cache
@@ -305,25 +285,18 @@ def _defines_aggregate(suite: str) -> bool:
         return False
 
 
-def _aggregate_estimates(cards: list[Card]) -> Iterator[tuple[str, Estimate, list[Card]]]:
-    """Yield a suite's aggregates over its variants, with their names, if they have any, and the averaged runs."""
-    for mean in aggregates(cards):
-        averaged = averaged_cards(mean, cards)
-        estimate = _mean_estimate(mean, averaged, metric=mean.get("metric", f"mean of {len(averaged)} tasks"))
-        if estimate is not None:
-            yield mean.get("name", ""), estimate, averaged
-
-
-def _mean_estimate(mean: Mapping[str, Any], cards: Sequence[Card], *, metric: str) -> Estimate | None:
-    """Return a mean over runs as an estimate; None if it is undefined."""
+def _mean_cell(mean: Mapping[str, Any], cards: Sequence[Card], metric: str) -> Cell | None:
+    """Return the cell of a mean over some of these runs; None if the mean is undefined."""
     if mean["value"] is None:
         return None
-    headlines = [estimate for card in cards for estimate in card.estimates if estimate.headline]
-    return Estimate(
+    averaged = averaged_cards(mean, cards)
+    headlines = [estimate for card in averaged for estimate in card.estimates if estimate.headline]
+    estimate = Estimate(
         metric=metric, group="", value=mean["value"], low=mean["low"], high=mean["high"], worst=None, best=None,
         n=sum(estimate.n for estimate in headlines), clusters=sum(estimate.clusters for estimate in headlines),
         unit="fraction", better="higher", method=mean["method"], headline=True,
     )  # fmt: skip
+    return Cell(estimate=estimate, entry=None, coverage=min(card.coverage for card in averaged))
 
 
 def row_of(card: Card) -> Row:

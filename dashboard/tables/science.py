@@ -14,7 +14,7 @@ import pandas as pd
 
 from evals.dashboard.tables.leaderboard import GENERAL as GENERAL_SUITES
 from evals.dashboard.tables.leaderboard import Board
-from evals.dashboard.tables.statistics import Mean, joint_mean
+from evals.report.statistics import Interval, mean_of_parts
 from evals.verdicts.reported import Claim
 
 PAPER_GENERAL = ("mmlu-pro", "gpqa:diamond", "aime:2025")
@@ -39,7 +39,7 @@ class Source(NamedTuple):
         return self.model if self.kind == REPORTED or not self.protocol else f"{self.model} ({self.protocol})"
 
 
-ScoresBySource: TypeAlias = dict[Source, dict[str, Mean]]
+ScoresBySource: TypeAlias = dict[Source, dict[str, Interval]]
 """Source -> suite -> score."""
 
 
@@ -60,12 +60,12 @@ def scores_by_source(board: Board, claims: Iterable[Claim]) -> ScoresBySource:
         for row, cell in board.model_cells(label).items():
             estimate = cell.estimate
             if estimate.value is not None:
-                score = Mean(estimate.value, estimate.low, estimate.high)
+                score = Interval(estimate.value, estimate.low, estimate.high, estimate.method)
                 scores[Source(row.label, MEASURED, column.protocol)][column.suite] = score
     for claim in sorted(claims, key=lambda claim: claim.date or datetime.date.min):
         if claim.unit == "fraction" and not claim.superseded:
             source = Source(claim.model, REPORTED, claim.protocol)
-            scores[source][claim.suite] = Mean(claim.value, None, None)
+            scores[source][claim.suite] = Interval(claim.value, None, None, "reported")
     return dict(scores)
 
 
@@ -128,7 +128,7 @@ def points(scores: ScoresBySource, general: Sequence[str], science: Sequence[str
             "protocol": source.protocol or "not stated",
         }
         for axis, selected in (("general", general), ("science", science)):
-            percentages = _to_percent(joint_mean([suite_scores[suite] for suite in selected]))
+            percentages = _to_percent(mean_of_parts([suite_scores[suite] for suite in selected]))
             row |= dict(zip((axis, f"{axis}_low", f"{axis}_high"), percentages, strict=True))
         rows.append(row)
     names = ["model", "kind", "protocol"]
@@ -136,7 +136,7 @@ def points(scores: ScoresBySource, general: Sequence[str], science: Sequence[str
     return pd.DataFrame(rows, columns=names)
 
 
-def _to_percent(score: Mean) -> tuple[float, float | None, float | None]:
+def _to_percent(score: Interval) -> tuple[float, float | None, float | None]:
     low, high = (None if limit is None else 100 * limit for limit in (score.low, score.high))
     return 100 * score.value, low, high
 

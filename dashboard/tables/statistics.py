@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from math import erfc, hypot, sqrt
-from typing import NamedTuple
 
 from evals.dashboard.tables.leaderboard import Board, Row
 from evals.report.statistics import Interval, mean_of_parts, z_quantile
@@ -15,14 +14,6 @@ from evals.verdicts import difference
 
 ALPHA = 0.05
 """Significance level of standings."""
-
-
-class Mean(NamedTuple):
-    """A mean over several columns with its joint 95 % interval."""
-
-    value: float
-    low: float | None
-    high: float | None
 
 
 def averaging_fault(board: Board, labels: Sequence[str]) -> str:
@@ -36,8 +27,8 @@ def averaging_fault(board: Board, labels: Sequence[str]) -> str:
     return ""
 
 
-def mean(board: Board, row: Row, labels: Sequence[str]) -> Mean | None:
-    """Return the mean of a row's scores in these columns; None unless all are measured.
+def mean(board: Board, row: Row, labels: Sequence[str]) -> Interval | None:
+    """Return the mean of a row's scores in these columns, with its joint 95 % interval; None unless all are measured.
 
     The suites have different items, so the errors of their scores are independent, and the joint interval is MOVER's (Zou
     and Donner, Statistics in Medicine 27, 2008, 1693-1702).
@@ -45,13 +36,7 @@ def mean(board: Board, row: Row, labels: Sequence[str]) -> Mean | None:
     estimates = [board.cells[row, label].estimate for label in labels if (row, label) in board.cells]
     if not labels or len(estimates) < len(labels):
         return None
-    return joint_mean([(estimate.value or 0.0, estimate.low, estimate.high) for estimate in estimates])
-
-
-def joint_mean(parts: Sequence[tuple[float, float | None, float | None]]) -> Mean:
-    """Return the mean of independent numbers, given as (value, low, high), with its interval."""
-    mean = mean_of_parts([Interval(*part, method="") for part in parts])
-    return Mean(mean.value, mean.low, mean.high)
+    return mean_of_parts([Interval(e.value or 0.0, e.low, e.high, e.method) for e in estimates])
 
 
 def standings(estimates: Mapping[Row, Estimate], *, better: str) -> dict[Row, float]:

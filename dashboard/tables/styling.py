@@ -120,7 +120,7 @@ def _row_texts(board: Board, filters: Filters, row: TableRow, ranks: Ranks) -> d
         return {MODEL: f"{row.model} (reported)", **values}
     texts = {MODEL: row.label, RANK: _rank_text(ranks.get(row.label))}
     if row_mean := mean(board, row, filters.averaged):
-        texts[MEAN] = format_with_interval(*row_mean, "fraction")
+        texts[MEAN] = format_with_interval(row_mean.value, row_mean.low, row_mean.high, "fraction")
     return texts | {label: cell_text(board.cells.get((row, label))) for label in filters.columns}
 
 

@@ -330,10 +330,5 @@ def largest_errors(entries: Sequence[Entry]) -> pd.DataFrame:
 
 def with_provenance(frame: pd.DataFrame, entry: Entry) -> pd.DataFrame:
     """Return a table of items with columns for the suite, its version and the hash of its data."""
-    card = entry.card
-    provenance = {
-        "suite": card.config.suite,
-        "version": card.config.version,
-        "data_sha256": card.config.data_sha256,
-    }
+    provenance = {name: getattr(entry.card.config, name) for name in ("suite", "version", "data_sha256")}
     return frame.assign(**provenance)[[*provenance, *frame.columns]]

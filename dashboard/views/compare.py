@@ -95,8 +95,8 @@ def draw_differences(names: Sequence[str], matches: Sequence[Match]) -> list[Row
             columns={"first": "A", "second": "B", "difference": "B − A"}
         )
     column = st.column_config.Column
-    st.dataframe(
-        frame, hide_index=True, placeholder="", alt="Differences per suite", height="content" if len(frame) < 16 else 560,
+    state.draw_table(
+        frame, alt="Differences per suite", height="content" if len(frame) < 16 else 560,
         column_config={
             **dict.fromkeys(("A", "B", "first", "second", "B − A"), column(alignment="right")),
             "difference": column(help="Second minus first of the pair, on the samples scored in both runs.", alignment="right"),
@@ -169,10 +169,7 @@ def draw_quadrants(sample_pairs: PairedSamples, row: Row, letters: tuple[str, st
     st.header("Agreement", anchor=False)
     counts = comparison.count_quadrants(sample_pairs)
     total = sum(counts.values())
-    first, second = letters
-    titles = {
-        "only A": f"only {first}", "only B": f"only {second}", "A better": f"{first} better", "B better": f"{second} better",
-    }  # fmt: skip
+    titles = _quadrant_titles(*letters)
     with st.container(horizontal=True):
         for name, count in counts.items():
             share = f"{100 * count / total:.1f} % of {total:,}"
@@ -191,6 +188,12 @@ def draw_quadrants(sample_pairs: PairedSamples, row: Row, letters: tuple[str, st
         f"n = {row.n:,} samples scored in both runs. Interval and p are adjusted by Holm over the table above.{safe.literal(bounds)} "
         f"Test: {safe.literal(row.test)}, {describe_estimand(row.estimand)}."
     )
+
+
+def _quadrant_titles(first: str, second: str) -> dict[str, str]:
+    return {
+        "only A": f"only {first}", "only B": f"only {second}", "A better": f"{first} better", "B better": f"{second} better",
+    }  # fmt: skip
 
 
 def draw_groups(a: Entry, b: Entry, row: Row, names: tuple[str, str], letters: tuple[str, str]) -> None:
@@ -227,10 +230,8 @@ def draw_groups(a: Entry, b: Entry, row: Row, names: tuple[str, str], letters: t
         f"{count_of(len(frame), 'group')}; intervals and colours are adjusted over all groups (Benjamini-Hochberg at 5 %)."
     )
     with st.expander("As a table"):
-        table = frame.assign(n=frame["n"].astype(int)).rename(
-            columns={"label": "group", "value": f"difference, {unit}"}
-        )
-        st.dataframe(table, hide_index=True, alt="Differences per group")
+        table = frame.rename(columns={"label": "group", "value": f"difference, {unit}"})
+        state.draw_table(table, alt="Differences per group")
 
 
 def draw_outcomes(runs: Sequence[tuple[str, Entry]]) -> None:
@@ -263,10 +264,7 @@ def draw_outcomes(runs: Sequence[tuple[str, Entry]]) -> None:
 
 def _select_quadrant(discordant: pd.DataFrame, names: tuple[str, str]) -> str:
     """Let the user choose a quadrant that has samples; empty: all."""
-    titles = {
-        "": "all", "only A": f"only {names[0]}", "only B": f"only {names[1]}", "A better": f"{names[0]} better",
-        "B better": f"{names[1]} better", comparison.NOT_PAIRED: comparison.NOT_PAIRED,
-    }  # fmt: skip
+    titles = {"": "all", **_quadrant_titles(*names), comparison.NOT_PAIRED: comparison.NOT_PAIRED}
     choices = [name for name in titles if not name or (discordant["quadrant"] == name).any()]
     return pickers.select_one("flip", "Show", choices, format_func=lambda name: safe.visible(titles[name]))
 
@@ -291,21 +289,18 @@ def draw_discordant(
     table, config = _discordant_table(
         selected_samples, row, names, letters=letters, gated=a.card.gated or b.card.gated
     )
-    event = st.dataframe(
-        table.head(MAX_ROWS), hide_index=True, key="flips", on_select="rerun", selection_mode="single-row", placeholder="",
-        column_config=config, height=380, alt="Samples on which the two differ",
-    )  # fmt: skip
+    alt_text = "Samples on which the two differ"
+    selected = state.draw_table(
+        table.head(MAX_ROWS), alt=alt_text, key="flips", column_config=config, height=380
+    )
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.download_button(
-            "CSV", lambda: downloads.csv(discordant), "flips.csv", "text/csv", icon=":material/download:", on_click="ignore",
-            help=f"All samples on which the two differ: {len(discordant):,}.",
-        )  # fmt: skip
+        description = f"All samples on which the two differ: {len(discordant):,}."
+        state.draw_download("CSV", lambda: downloads.csv(discordant), "flips.csv", help=description)
         st.markdown(
             f"{count_of(len(selected_samples), 'sample')}, largest contribution first. Select one to see both replies."
         )
-    selected_rows = event["selection"]["rows"]
-    if selected_rows and selected_rows[0] < len(selected_samples):
-        draw_replies(a, b, str(selected_samples.iloc[selected_rows[0]]["sample"]))
+    if selected is not None:
+        draw_replies(a, b, str(selected_samples.iloc[selected]["sample"]))
 
 
 def _discordant_table(
@@ -313,21 +308,19 @@ def _discordant_table(
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     scale, unit = (100.0, "pp") if row.unit == "fraction" else (1.0, row.unit)
     first, second = letters
+    answers = {} if gated else {f"answer of {first}": "answer_a", f"answer of {second}": "answer_b"}
     table = pd.DataFrame(
         {
             "sample": frame["sample"].map(safe.visible),
             "group": frame["group"].map(safe.visible),
             first: frame["a"],
             second: frame["b"],
-            f"answer of {first}": frame["answer_a"].map(_shorten),
-            f"answer of {second}": frame["answer_b"].map(_shorten),
+            **{title: frame[name].map(_shorten) for title, name in answers.items()},
             "contribution": scale * frame["contribution"],
             "others right": 100 * frame["others"],
             "of": frame["other_runs"],
         }
     )
-    if gated:
-        table = table.drop(columns=[f"answer of {first}", f"answer of {second}"])
     number, column = st.column_config.NumberColumn, st.column_config.Column
     config: dict[str, Any] = {
         first: column(help=f"Verdict of {safe.label(names[0])}."),
@@ -358,14 +351,8 @@ def draw_replies(a: Entry, b: Entry, sample: str) -> None:
     if left is None or right is None:
         return
     st.markdown(f"**Sample {replies.heading(left)}**")
-    state.draw_link(
-        "sample",
-        "Details of this sample",
-        suite=a.card.config.suite,
-        run=a.name,
-        beside=b.name,
-        sample=sample,
-    )
+    params = {"suite": a.card.config.suite, "run": a.name, "beside": b.name, "sample": sample}
+    state.draw_link("sample", "Details of this sample", **params)
     if a.card.gated or b.card.gated:
         st.info("This suite is gated: texts and answers are not shown.", icon=":material/lock:")
         return

@@ -142,7 +142,7 @@ def _draw_crystal(description: str, key: str) -> None:
         }
         st.table(pd.Series(rows, name="").to_frame(), border="horizontal", hide_header=True)
     with st.expander("Sites, fractional coordinates", key=f"sites-{key}"):
-        st.dataframe(pd.DataFrame(cell.sites), hide_index=True, alt="Sites of the cell")
+        state.draw_table(pd.DataFrame(cell.sites), alt="Sites of the cell")
 
 
 def draw_media(item: Item, part: Media) -> None:

@@ -45,8 +45,8 @@ def draw_history(suite_history: History, margin: float, against: BaselineChoice)
         )
     number_format = "%.1f" if unit == "fraction" else "%.4g"
     legend = state.marks_legend(mark_meanings(map(run_marks, suite_history.entries)))
-    st.dataframe(
-        table.drop(columns=["segment"] if legend else ["segment", "marks"]), hide_index=True, placeholder="", alt=f"Runs of {suite_history.label}",
+    state.draw_table(
+        table.drop(columns=["segment"] if legend else ["segment", "marks"]), alt=f"Runs of {suite_history.label}",
         column_config={
             "started": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm"),
             **{field: st.column_config.NumberColumn(format=number_format) for field in ("value", "low", "high")},

@@ -244,8 +244,8 @@ def draw_model(board: Board, index: Index, row: Row, claims: Sequence[Claim]) ->
             }
             for label, cell in cells.items()
         ]  # fmt: skip
-        st.dataframe(
-            pd.DataFrame(score_rows), hide_index=True, alt="All scores of the model",
+        state.draw_table(
+            pd.DataFrame(score_rows), alt="All scores of the model",
             column_config={"score": st.column_config.Column(alignment="right"), "n": st.column_config.NumberColumn(format="localized")},
         )  # fmt: skip
         model_claims = [
@@ -278,8 +278,8 @@ def draw_reported_results(board: Board, filters: Filters, claims: Sequence[Claim
             "which published numbers are impossible, and what would explain them (`evals claims check --grid`)."
         )
         right_aligned = st.column_config.Column(alignment="right")
-        st.dataframe(
-            frame, hide_index=True, placeholder="", alt="Reported results: models by suites",
+        state.draw_table(
+            frame, alt="Reported results: models by suites",
             column_config={
                 **dict.fromkeys(frame.columns.drop(["model", reported.ERRATA], errors="ignore"), right_aligned),
                 reported.POSSIBLE_SCORES: st.column_config.TextColumn(width="medium"),
@@ -311,16 +311,14 @@ def draw_downloads(board: Board, filters: Filters, table: styling.Table) -> None
         return figures.png(figures.board(table.texts, table.colours, table.headings))
 
     formats = {
-        "CSV": ("csv", "text/csv", lambda: downloads.csv(build_frame())),
-        "Parquet": ("parquet", "application/vnd.apache.parquet", lambda: downloads.parquet(build_frame())),
-        "PNG": ("png", "image/png", render_png),
+        "CSV": lambda: downloads.csv(build_frame()),
+        "Parquet": lambda: downloads.parquet(build_frame()),
+        "PNG": render_png,
     }
     with st.container(horizontal=True):
-        for name, (extension, mime_type, create) in formats.items():
-            st.download_button(
-                name, create, f"leaderboard.{extension}", mime_type, icon=":material/download:", on_click="ignore",
-                help=f"The table as {name}; fractions range from 0 to 1.",
-            )  # fmt: skip
+        for name, create in formats.items():
+            description = f"The table as {name}; fractions range from 0 to 1."
+            state.draw_download(name, create, f"leaderboard.{name.lower()}", help=description)
 
 
 def main() -> None:

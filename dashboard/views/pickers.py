@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -22,23 +23,18 @@ MAX_OTHER_RUNS = 3
 """Maximum number of other runs that the Sample page shows beside a run."""
 
 
-def select_one(
-    param: str,
-    label: str,
-    options: Sequence[str],
-    *,
-    format_func: Callable[[str], str] = str,
-    default: str = "",
-    help: str | None = None,  # noqa: A002 - Streamlit's name
-) -> str:
-    """Draw a select box, and return its value; the initial one (`default`, or the first option) is left out of the URL."""
+def select_one(param: str, label: str, options: Sequence[str], *, default: str = "", **settings: Any) -> str:
+    """Draw a select box, and return its value; the initial one (`default`, or the first option) is left out of the URL.
+
+    `settings`: Streamlit's, e.g. `format_func`.
+    """
     initial = default if default in options else options[0]
     key, url_value = f"pick-{param}", st.query_params.get(param)
     if url_value in options and _is_new(param, url_value):
         st.session_state[key] = url_value
     elif st.session_state.get(key) not in options:
         st.session_state[key] = initial
-    value: str = st.selectbox(label, options, key=key, format_func=format_func, help=help)
+    value: str = st.selectbox(label, options, key=key, **settings)
     _store_value(param, value if value != initial or url_value is not None else None)
     return value
 
@@ -49,14 +45,12 @@ def select_many(
     options: Sequence[str],
     *,
     max_selections: int,
-    format_func: Callable[[str], str] = str,
     default: Callable[[], Sequence[str]] = tuple,
-    placeholder: str = "",
-    help: str | None = None,  # noqa: A002 - Streamlit's name
+    **settings: Any,
 ) -> list[str]:
     """Draw a multiselect, and return its values. Unknown names in the URL are ignored.
 
-    `default` is called only if neither the URL nor the session has values.
+    `default` is called only if neither the URL nor the session has values. `settings`: Streamlit's, e.g. `format_func`.
     """
     key = f"pick-{param}"
     url_value = [name for name in st.query_params.get_all(param) if name in options][:max_selections]
@@ -66,15 +60,7 @@ def select_many(
         st.session_state[key] = [name for name in default() if name in options][:max_selections]
     else:
         st.session_state[key] = [name for name in st.session_state[key] if name in options]
-    values: list[str] = st.multiselect(
-        label,
-        options,
-        key=key,
-        format_func=format_func,
-        max_selections=max_selections,
-        placeholder=placeholder,
-        help=help,
-    )
+    values: list[str] = st.multiselect(label, options, key=key, max_selections=max_selections, **settings)
     _store_value(param, values or None)
     return values
 
@@ -102,13 +88,9 @@ def select_run(index: Index, cells: Sequence[DeltaGenerator]) -> tuple[Entry, di
     runs = {entry.name: entry for entry in entries if entry.card.config.suite == suite}
     default = url_run if url_run and url_run.name in runs else _first_scored(list(runs.values()))
     with cells[1]:
+        label_of = run_labels(runs).__getitem__
         name = select_one(
-            "run",
-            "Run",
-            list(runs),
-            format_func=run_labels(runs).__getitem__,
-            help="Newest first.",
-            default=default.name,
+            "run", "Run", list(runs), default=default.name, format_func=label_of, help="Newest first."
         )
     return runs[name], runs
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from evals.dashboard import state
 from evals.dashboard.tables import sample as samples
 from evals.dashboard.tables.sample import Item, Option
 from evals.dashboard.untrusted import text as safe
@@ -121,7 +123,7 @@ def draw_parts(item: Item) -> None:
     frame = pd.DataFrame(rows).map(lambda cell: safe.visible(cell) if isinstance(cell, str) else cell)
     scorers = f"{count_of(len(item.scores), 'scorer')}, " if len(item.scores) > 1 else ""
     with st.expander(f"Scores: {scorers}{len(rows)} values"):
-        st.dataframe(frame, hide_index=True, placeholder="", alt="Values per scorer")
+        state.draw_table(frame, alt="Values per scorer")
 
 
 def draw_judgements(item: Item) -> None:
@@ -209,10 +211,8 @@ def _draw_text(text: str, key: str, *, raw: bool = False, mark: tuple[int, int] 
         else:
             st.markdown(safe.markdown(shortened.text, mark=shortened.mark) if text else ":gray[(empty)]")
     if shortened.omitted:
-        st.download_button(
-            f"All {_character_count(text)}", lambda: text.encode("utf-8", "replace"), f"{key}.txt", "text/plain",
-            key=f"whole-{key}", icon=":material/download:", on_click="ignore",
-        )  # fmt: skip
+        label, content = f"All {_character_count(text)}", partial(text.encode, "utf-8", "replace")
+        state.draw_download(label, content, f"{key}.txt", key=f"whole-{key}")
 
 
 def usage_text(reply: Reply) -> str:

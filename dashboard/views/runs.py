@@ -93,10 +93,9 @@ def draw_filters(entries: list[Entry]) -> list[Entry]:
 def draw_run_list(entries: list[Entry]) -> Entry | None:
     """Draw the list of runs, newest first; return the run that a click or the URL selects."""
     column, number = st.column_config.Column, st.column_config.NumberColumn
-    event = st.dataframe(
-        pd.DataFrame([run_row(entry) for entry in entries]).dropna(axis=1, how="all"),
-        hide_index=True, placeholder="", key="runs", on_select="rerun", selection_mode="single-row",
-        height="content" if len(entries) < MAX_ROWS else 35 * MAX_ROWS, alt="Runs, newest first",
+    selected = state.draw_table(
+        pd.DataFrame([run_row(entry) for entry in entries]).dropna(axis=1, how="all"), alt="Runs, newest first", key="runs",
+        height="content" if len(entries) < MAX_ROWS else 35 * MAX_ROWS,
         column_config={
             "started": st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm", help="UTC"),
             "score": column(alignment="right"),
@@ -105,18 +104,11 @@ def draw_run_list(entries: list[Entry]) -> Entry | None:
             "output tokens": number(format="localized"),
         },
     )  # fmt: skip
-    selected = event["selection"]["rows"]
-    if selected:
-        return entries[selected[0]]
+    if selected is not None:
+        return entries[selected]
     run, suite = st.query_params.get("run", ""), st.query_params.get("suite", "")
-    return next(
-        (
-            entry
-            for entry in entries
-            if run in (entry.name, entry.card.run) and suite in ("", entry.card.config.suite)
-        ),
-        None,
-    )
+    suite_entries = (entry for entry in entries if suite in ("", entry.card.config.suite))
+    return next((entry for entry in suite_entries if run in (entry.name, entry.card.run)), None)
 
 
 def run_row(entry: Entry) -> dict[str, object]:

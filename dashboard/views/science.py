@@ -39,11 +39,10 @@ def draw_figure(light: Figure, themed: Figure, name: str, alt_text: str) -> None
     """Draw a figure, and buttons to download it for print; `light`, `themed`: the figure for print and for the page."""
     state.draw_chart(themed, alt=alt_text)
     with st.container(horizontal=True):
-        for file_format, mime_type in (("svg", "image/svg+xml"), ("pdf", "application/pdf")):
-            st.download_button(
-                file_format.upper(), partial(charts.render_for_print, light, file_format), f"{name}.{file_format}", mime_type, key=f"{name}-{file_format}",
-                icon=":material/download:", on_click="ignore", help="Vector graphics on white.",
-            )  # fmt: skip
+        for file_format in ("svg", "pdf"):
+            render = partial(charts.render_for_print, light, file_format)
+            file, key = f"{name}.{file_format}", f"{name}-{file_format}"
+            state.draw_download(file_format.upper(), render, file, key=key, help="Vector graphics on white.")
 
 
 def draw_scatter(scores: ScoresBySource, general_suites: list[str], science_suites: list[str]) -> list[str]:

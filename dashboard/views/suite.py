@@ -90,9 +90,9 @@ def draw_group_table(entry: Entry, group_rows: pd.DataFrame, unit: str) -> None:
     """Draw the groups as a table, with a link to the samples of the selected group."""
     number = st.column_config.NumberColumn
     number_format = "%.1f" if unit == "%" else "%.4g"
-    event = st.dataframe(
-        group_rows.drop(columns=["group"] if group_rows["p"].notna().any() else ["group", "p", "result"]), hide_index=True, key="groups", on_select="rerun", selection_mode="single-row",
-        placeholder="", alt="Groups of the suite", height="content" if len(group_rows) < 16 else 400,
+    selected = state.draw_table(
+        group_rows.drop(columns=["group"] if group_rows["p"].notna().any() else ["group", "p", "result"]),
+        alt="Groups of the suite", key="groups", height="content" if len(group_rows) < 16 else 400,
         column_config={
             "label": "group", "value": number(f"value, {unit}", format=number_format), "low": number("low", format=number_format),
             "high": number("high", format=number_format), "n": number("n", format="localized", help="Number of samples times repeats."),
@@ -100,18 +100,12 @@ def draw_group_table(entry: Entry, group_rows: pd.DataFrame, unit: str) -> None:
             "p": st.column_config.Column("p (BH)", alignment="right", help="Adjusted over all groups (Benjamini-Hochberg)."),
         },
     )  # fmt: skip
-    selected_rows = event["selection"]["rows"]
-    if selected_rows and selected_rows[0] < len(group_rows):
-        name = str(group_rows.iloc[selected_rows[0]]["group"])
-        link_params = {"run": entry.name, "suite": entry.card.config.suite, "group": name}
-        state.draw_link(
-            "sample",
-            f"Samples of {safe.label(name, 60)} that are not right",
-            verdict=NOT_RIGHT,
-            **link_params,
-        )
-    else:
+    if selected is None:
         st.caption("Select a group for a link to its samples.")
+        return
+    name = str(group_rows.iloc[selected]["group"])
+    params = {"run": entry.name, "suite": entry.card.config.suite, "group": name, "verdict": NOT_RIGHT}
+    state.draw_link("sample", f"Samples of {safe.label(name, 60)} that are not right", **params)
 
 
 def draw_lengths(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> None:
@@ -164,8 +158,8 @@ def draw_missing(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> N
         }
     )  # fmt: skip
     number = st.column_config.NumberColumn
-    st.dataframe(
-        table.dropna(axis=1, how="all"), hide_index=True, placeholder="", alt="Outcomes, with the scores of other runs",
+    state.draw_table(
+        table.dropna(axis=1, how="all"), alt="Outcomes, with the scores of other runs",
         column_config={
             "n": number("n", format="localized", help="Number of samples times repeats."), "share": number("share, %", format="%.2f"),
             "others": number(f"other runs, {unit}", format="%.4g", help="Mean of the other runs on these samples."),
@@ -217,27 +211,23 @@ def draw_unsolved(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> 
         config["agree"] = number("agree, %", format="%.0f", help="Share of the replies with this answer.")
         config["answer"] = "most frequent answer"
     displayed_items = frame.map(lambda cell: safe.visible(cell) if isinstance(cell, str) else cell)
-    event = st.dataframe(
+    selected = state.draw_table(
         displayed_items if is_error else displayed_items.assign(agree=100 * displayed_items["agree"]),
-        hide_index=True, key="hard", on_select="rerun", selection_mode="single-row", placeholder="", height=380,
-        column_config=config, alt="Items that all models get wrong",
+        alt="Items that all models get wrong", key="hard", height=380, column_config=config,
     )  # fmt: skip
     suspects = frame if is_error else frame[frame["agree"] >= MIN_AGREEMENT]
     draw_suspect_downloads(suites.with_provenance(suspects, entry))
-    selected_rows = event["selection"]["rows"]
-    if selected_rows and selected_rows[0] < len(frame):
-        _draw_sample_link(str(frame.iloc[selected_rows[0]]["sample"]), entry, others)
+    if selected is not None:
+        _draw_sample_link(str(frame.iloc[selected]["sample"]), entry, others)
 
 
 def draw_suspect_downloads(items: pd.DataFrame) -> None:
     """Draw buttons to download a list of items as CSV and JSON."""
     contents = {"csv": lambda: downloads.csv(items), "json": lambda: items.to_json(orient="records").encode()}
     with st.container(horizontal=True):
-        for file_format, mime_type in (("csv", "text/csv"), ("json", "application/json")):
-            st.download_button(
-                f"Suspect items ({len(items)}), {file_format.upper()}", contents[file_format], f"suspect-items.{file_format}", mime_type,
-                icon=":material/download:", on_click="ignore",
-            )  # fmt: skip
+        for extension, content in contents.items():
+            label = f"Suspect items ({len(items)}), {extension.upper()}"
+            state.draw_download(label, content, f"suspect-items.{extension}")
 
 
 def main() -> None:
