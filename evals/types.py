@@ -10,7 +10,7 @@ and they are created five times as fast as frozen dataclasses, which matters to 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from math import isfinite
+from math import inf, isfinite
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from msgspec import Struct, field
@@ -186,10 +186,14 @@ class Reply(Struct, frozen=True, kw_only=True, tag="reply"):
     """A finish reason that `stop` cannot express: `tool calls`, or `unknown: ` and the server's word; otherwise empty."""
     usage: Usage = Usage()
     seconds: float = 0.0
-    """Duration of the successful attempt."""
+    """Duration of the successful attempt; 0: unknown."""
     model: str = ""
     """Name reported by the server."""
     attempts: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seconds < inf:
+            force_setattr(self, "seconds", 0.0)  # not a duration
 
 
 class Failure(Struct, frozen=True, kw_only=True, tag="failure"):

@@ -112,8 +112,8 @@ class Hosted(Chat):
         """Return the body of a request, in the vendor's variant of the API."""
         thinking = thinking_fields(self.rule, self.name, thinking=sampling.thinking)
         request = await super().body(prompt, replace(supported_sampling(self.rule, sampling), thinking=None))
-        if "max_tokens" in request:
-            request[self.max_tokens_field] = request.pop("max_tokens")
+        if (max_tokens := request.pop("max_tokens", None)) is not None:
+            request.setdefault(self.max_tokens_field, max_tokens)
         return merge_fields(thinking, request)
 
     def parse_response(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:

@@ -73,6 +73,11 @@ def test_replies_and_failures_keep_their_types_when_encoded_and_decoded() -> Non
         assert msgspec.json.decode(msgspec.json.encode(record), type=Record) == record
 
 
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan"), -1.0])
+def test_an_impossible_duration_of_a_reply_is_unknown(seconds: float) -> None:
+    assert Reply(text="A", seconds=seconds).seconds == 0.0
+
+
 def test_text_and_media_keep_their_types_when_encoded_and_decoded() -> None:
     parts: tuple[Part, ...] = (Text("see"), Media("image", "image/png", "ab"))
     assert msgspec.json.decode(msgspec.json.encode(parts), type=tuple[Part, ...]) == parts

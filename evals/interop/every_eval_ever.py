@@ -120,15 +120,15 @@ def _aggregate(card: Card) -> dict[str, Any]:
 
 
 def _result(card: Card, e: Estimate) -> dict[str, Any]:
-    is_bounded = e.unit == "fraction"
+    low, high = _bounds(e)
     metric: dict[str, Any] = {
         "metric_id": e.metric,
         "metric_name": e.metric,
         "metric_unit": UNITS.get(e.unit, e.unit or "none"),
         "lower_is_better": e.better == "lower",
         "score_type": "continuous",
-        "min_score": 0.0 if is_bounded else "-Infinity",
-        "max_score": 1.0 if is_bounded else "Infinity",
+        "min_score": low,
+        "max_score": high,
     }
     if card.judge is not None and card.judge.model:
         metric["llm_scoring"] = _llm_scoring(card.judge)
@@ -148,6 +148,15 @@ def _result(card: Card, e: Estimate) -> dict[str, Any]:
         "score_details": {"score": e.value, "details": _details(card, e), "uncertainty": _uncertainty(e)},
         "generation_config": {"generation_args": _generation_args(card)},
     }
+
+
+def _bounds(e: Estimate) -> tuple[float | str, float | str]:
+    """Return the smallest and the largest possible score; fractions such as R² or a relative error have no bounds."""
+    if e.unit == "correlation":
+        return -1.0, 1.0
+    if e.unit == "fraction" and e.worst is not None and min(e.worst, e.value or 0.0) >= 0:
+        return 0.0, 1.0
+    return "-Infinity", "Infinity"
 
 
 def _details(card: Card, e: Estimate) -> dict[str, str]:

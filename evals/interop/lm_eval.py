@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from evals.errors import DataError
 from evals.interop.files import glob_visible, read_objects, read_optional
 from evals.interop.foreign import Item, Source, read_items
+from evals.interop.replies import Seconds
 from evals.interop.values import (
     as_dict,
     as_list,
@@ -131,7 +132,7 @@ class OurRecord(Struct, frozen=True):
     stop: Literal["stop", "length", "filter"] | None = None
     reasoning: str | None = None
     usage: Usage = Usage()
-    seconds: Annotated[float, Meta(ge=0)] = 0.0
+    seconds: Seconds = 0.0
     order: tuple[int, ...] | None = None
 
 

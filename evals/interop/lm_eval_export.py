@@ -40,10 +40,11 @@ def write(runs: Sequence[Run], out: Path) -> ExportedFiles:
         folder = out / slug(model).replace("/", "__")
         timestamp = time.strftime("%Y-%m-%dT%H-%M-%S", time.gmtime(max(card.started for _, card in pairs)))
         cards = [card for _, card in pairs]
-        tasks = {_task(card, cards): run for run, card in pairs}
-        document = _document(model, dict(zip(tasks, pairs, strict=True)))
-        for task, (run, card) in zip(tasks, pairs, strict=True):
+        tasks = {_task(card, cards): (run, card) for run, card in pairs}
+        document = _document(model, tasks)
+        for task, (run, card) in tasks.items():
             lines, document["task_hashes"][task] = _sample_lines(run, card)
+            document["n-samples"][task]["effective"] = len(lines)
             files.append(outgoing.write(folder / f"samples_{task}_{timestamp}.jsonl", lines))
             if card.gated:
                 lost.append(
@@ -65,7 +66,6 @@ def _task(card: Card, cards: Sequence[Card]) -> str:
 def _document(model: str, tasks: Mapping[str, tuple[Run, Card]]) -> dict[str, Any]:
     cards = {task: card for task, (_, card) in tasks.items()}
     newest = max(cards.values(), key=lambda card: card.started)
-    headlines = {task: card.headline for task, card in cards.items()}
     return {
         "results": {task: _scores(run, card, task) for task, (run, card) in tasks.items()},
         "groups": {},
@@ -78,11 +78,7 @@ def _document(model: str, tasks: Mapping[str, tuple[Run, Card]]) -> dict[str, An
             for task, card in cards.items()
         },
         "n-samples": {
-            task: {
-                "original": card.expected // card.config.repeats,
-                "effective": headline.n if (headline := headlines[task]) else 0,
-            }
-            for task, card in cards.items()
+            task: {"original": card.expected // card.config.repeats} for task, card in cards.items()
         },
         "config": {"model": newest.config.model, "model_args": "", "limit": newest.config.limit},
         "git_hash": newest.commit or None,

@@ -12,10 +12,10 @@ import difflib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Meta, Struct, structs
 
 from evals import disk, load
 from evals.data import Data
@@ -44,6 +44,7 @@ MAX_REPEATS = 10_000
 MAX_RECORDS = 20_000_000
 """Maximum number of expected outcomes of a run."""
 MAX_ID_LENGTH = 1000
+Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=1e9)]
 STOPS = ("stop", "length", "filter")
 FIELD_ALIASES = {
     **dict.fromkeys(
@@ -70,7 +71,7 @@ class RecordedReply(Struct, frozen=True, kw_only=True):
     stop: Literal["stop", "length", "filter"] | None = None
     order: tuple[int, ...] | None = None
     usage: Usage = Usage()
-    seconds: float = 0.0
+    seconds: Seconds = 0.0
     prompt: str = ""
     """As sent; empty if it is unknown."""
     failure: str = ""
@@ -232,6 +233,12 @@ def _decode_line(raw: bytes) -> RecordedReply:
     if "text" not in fields and not line.failure:
         raise ValueError(
             "neither `text` nor `failure`: a line must contain a reply or the reason there is none"
+        )
+    if line.text and line.failure:
+        raise ValueError("both `text` and `failure`: a failure has no reply")
+    if line.text is None and line.reasoning is None and line.stop is None and not line.failure:
+        raise ValueError(
+            '`text` is null: write "" for an empty reply, or state in `failure` why there is none'
         )
     return line
 

@@ -98,7 +98,9 @@ def _items(path: Path, derived_tables: Sequence[Path]) -> Iterator[Item]:
         if text != text:  # NaN
             text = None
         text = "" if text is None and reasoning else text
-        failure = EMPTY_REPLY if text is None else "the call failed" if FAILED_CALL in str(text) else ""
+        failure = (
+            EMPTY_REPLY if text is None else "the call failed" if str(text).startswith(FAILED_CALL) else ""
+        )
         extracted = verdict.get("res")
         yield Item(
             location=f"{path.name}, row {row_number}", id=index if _is_empty(row.get("id")) else _id_text(row["id"]),

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from evals.calls.pace import MAX_LIMIT, Pace
-from evals.errors import Disconnected, Fatal, ModelError, RateLimit, Transient
+from evals.errors import Disconnected, Fatal, Gone, ModelError, OutOfQuota, RateLimit, Transient
 from evals.model_adapters.common.balance import Balance
 from evals.model_adapters.common.http import without_secrets
 from evals.plain import count_of, notice
@@ -317,8 +317,11 @@ class Endpoints:
         return min([e for e in usable if e not in tried] or usable, key=lambda e: e.load)
 
     def _handle_failure(self, endpoint: Endpoint, error: ModelError, tried: Collection[Endpoint]) -> bool:
-        """Process a failure; return whether to repeat the call on another server."""
-        if isinstance(error, Fatal):
+        """Process a failure; return whether to repeat the call on another server.
+
+        A server that has replied is not given up after a fatal error, which may be about one prompt (a firewall's 403).
+        """
+        if isinstance(error, Gone | OutOfQuota) or (isinstance(error, Fatal) and not endpoint.replies):
             if not endpoint.rejection:
                 endpoint.reject(str(error))
                 notice(f"endpoints: {endpoint.url} is not called again: {error}")

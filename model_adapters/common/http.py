@@ -18,7 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from evals.calls.open_files import first_reserved_descriptor, raise_file_limit
-from evals.calls.secrets import Mask, api_key, url_secrets
+from evals.calls.secrets import Mask, api_key, is_secret_name, url_secrets
 from evals.data.loose_json import to_strict_json
 from evals.errors import BadReply, Disconnected, Fatal, ModelError, RateLimit, UsageError, from_status
 from evals.model_adapters.common.faults import parse_fault
@@ -125,7 +125,7 @@ class Client:
             for existing in [header for header in self._headers if header.lower() == name.lower()]:
                 del self._headers[existing]
             self._headers[name] = value
-        self._mask.add([*headers.values(), *(value.rpartition(" ")[2] for value in headers.values())])
+            self._mask.add([value, value.rpartition(" ")[2]] if is_secret_name(name) else [value])
 
     def display_url(self, path: str) -> str:
         """Return the URL of an endpoint without secrets, for messages."""

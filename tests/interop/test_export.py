@@ -17,7 +17,7 @@ import pytest
 import yaml
 from msgspec import structs
 
-from evals.interop import hub
+from evals.interop import every_eval_ever, hub
 from evals.records import store
 from evals.records.card import Finding
 from evals.types import Reply, Score
@@ -132,7 +132,7 @@ def test_lm_eval_export_has_lm_evals_standard_error_and_groups_repeats_by_sample
     mean = sum(values) / len(values)
     variance = sum((v - mean) ** 2 for v in values) / (len(values) - 1)
     assert isclose(scores[f"{headline.metric}_stderr,none"], (variance / len(values)) ** 0.5)
-    assert exported["n-samples"][task] == {"original": card.expected // 2, "effective": card.expected}
+    assert exported["n-samples"][task] == {"original": len(lines), "effective": len(lines)}
     assert exported["configs"][task]["metadata"]["protocol"] == card.config.protocol
 
 
@@ -175,6 +175,24 @@ def test_every_eval_ever_export_separates_protocols_and_omits_what_an_imported_r
         # without the question, a hash of the gold answer alone would be the same for different samples
         assert {json.loads(line)["sample_hash"] for line in samples.read_text().splitlines()} == {None}
     assert names == {"mmlu-pro-strict", "mmlu-pro-official"}
+
+
+@pytest.mark.parametrize(
+    ("unit", "value", "worst", "bounds"),
+    [
+        ("fraction", 0.5, 0.4, (0.0, 1.0)),
+        ("fraction", -0.2, None, ("-Infinity", "Infinity")),  # R²
+        ("correlation", -0.2, -0.3, (-1.0, 1.0)),
+        ("eV", 0.5, None, ("-Infinity", "Infinity")),
+    ],
+)
+def test_every_eval_ever_states_bounds_that_include_the_score(
+    results: Path, unit: str, value: float, worst: float | None, bounds: tuple[float | str, float | str]
+) -> None:
+    card = card_of(results, "m")
+    estimate = structs.replace(card.estimates[0], unit=unit, value=value, worst=worst)
+    metric = every_eval_ever._result(card, estimate)["metric_config"]
+    assert (metric["min_score"], metric["max_score"]) == bounds
 
 
 def test_a_model_id_for_runs_of_two_models_is_a_usage_error(results: Path, tmp_path: Path) -> None:

@@ -162,6 +162,20 @@ async def test_if_every_server_rejects_the_calls_their_error_is_raised(tmp_path:
         await run(tmp_path, model_on(*servers), concurrency=8)
 
 
+async def test_one_prompt_that_every_server_forbids_does_not_end_the_run() -> None:
+    servers = [SimulatedServer(), SimulatedServer()]
+    model = model_on(*servers)
+    await asyncio.gather(*(model.reply(Prompt(), Sampling()) for _ in range(4)))
+    for server in servers:
+        server.fault = Fatal("HTTP 403: blocked by the firewall")
+    with raises(Fatal):
+        await model.reply(Prompt(), Sampling())
+    for server in servers:
+        server.fault = None
+    assert (await model.reply(Prompt(), Sampling())).text == "A"
+    assert not any("not called again" in note for note in model.notes)
+
+
 async def test_calls_to_a_server_at_its_rate_limit_move_to_the_others(tmp_path: Path) -> None:
     servers = [SimulatedServer(), SimulatedServer()]
     servers[0].fault = RateLimit("HTTP 429", retry_after_s=60.0)

@@ -377,6 +377,11 @@ SENT: dict[str, tuple[Sampling, dict[str, Any], list[str]]] = {
             "stop sequences are applied by the harness: o3 does not support them",
         ],
     ),
+    "openai:o4": (
+        Sampling(max_tokens=100, extra={"max_completion_tokens": 5000}),
+        {"max_completion_tokens": 5000},
+        [],
+    ),
     "openai:gpt-5.2": (
         Sampling(temperature=0.0, thinking=False),
         {"temperature": 0.0, "reasoning_effort": "none"},

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from evals import load
 from evals.calls.secrets import Mask, environment_secret, url_secrets
 from evals.errors import UsageError
+from evals.types import Message, Prompt, Sampling
 from tests.support.command import evals, files_with
 from tests.support.error_messages import raises
-from tests.support.faults import CLOSED_CONNECTION, HTML, TRUNCATED_JSON, Answer, FaultyServer
+from tests.support.faults import CLOSED_CONNECTION, HTML, TRUNCATED_JSON, Answer, FaultyServer, completion
 from tests.support.protocols import ADAPTERS, Completion, Protocol
 from tests.support.sizes import tiers
 
@@ -132,9 +134,16 @@ def test_a_short_key_is_masked_in_messages_and_not_in_replies() -> None:
     assert mask.text("wrong key EMPTY") == "wrong key ***"
 
 
-def test_a_user_s_header_is_sent_and_its_value_is_not_stored(here: Path) -> None:
-    from tests.support.faults import completion
+async def test_a_word_of_a_header_that_is_no_key_is_left_in_replies() -> None:
+    with FaultyServer(completion("By thermodynamics, B. Token: m4rked-secret-0")) as server:
+        model = load.model(server.model)
+        model.add_headers({"X-Title": "Board of thermodynamics", "Authorization": "Bearer m4rked-secret-0"})
+        reply = await model.reply(Prompt(messages=(Message.user("?"),)), Sampling())
+        await model.close()
+    assert reply.text == "By thermodynamics, B. Token: ***"
 
+
+def test_a_user_s_header_is_sent_and_its_value_is_not_stored(here: Path) -> None:
     with FaultyServer(lambda call: completion(f"ANSWER: A, {call.headers.get('X-Team-Key')}")) as server:
         outcome = evals(
             "run", "mmlu-pro", "--sample", "-m", server.model, "--header", "X-Team-Key=TEAM_KEY",

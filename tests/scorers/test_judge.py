@@ -12,7 +12,7 @@ from random import Random
 import pytest
 from msgspec import structs
 
-from evals.errors import Fatal, Rejected, ServerFault, UsageError, Waiting
+from evals.errors import Context, Fatal, Rejected, ScorerError, ServerFault, UsageError, Waiting
 from evals.extract import extracted_number, letter, verdict
 from evals.model_adapters.scripted import Scripted
 from evals.profiles import Price, date
@@ -167,6 +167,26 @@ def test_a_server_that_rejects_response_schemas_is_called_without_one() -> None:
     assert score_of(scorer, "four").value == 1.0
     assert score_of(scorer, "three").value == 0.0
     assert ["response_format" in extra for extra in extras] == [True, False, False]
+
+
+async def test_concurrent_calls_are_all_repeated_without_a_schema_and_a_long_prompt_changes_nothing() -> None:
+    class WithoutSchemas(Scripted):
+        async def reply(self, prompt: Prompt, sampling: object) -> Reply:
+            await asyncio.sleep(0.01)  # all first calls are in flight when the first is rejected
+            if "too long" in plain_text(prompt.messages[0].parts):
+                raise Context("HTTP 400: maximum context length")
+            if sampling.extra:
+                raise Rejected("HTTP 400: unknown field response_format")
+            return await super().reply(prompt, sampling)
+
+    judge = Judge(WithoutSchemas(correct_judge), spec="scripted:old")
+    with raises(ScorerError):
+        await judge.decide(template("correctness"), "too long", "four", "four")
+    assert judge.calls == 1
+    decisions = await asyncio.gather(
+        *(judge.decide(template("correctness"), f"item {n}", "four", "four") for n in range(8))
+    )
+    assert [verdict for verdict, _ in decisions] == ["A"] * 8
 
 
 def test_server_faults_of_a_judge_are_retried_and_a_wrong_key_ends_the_command(

@@ -19,7 +19,7 @@ from msgspec import Struct, structs
 
 from evals.calls.backoff import wait_s
 from evals.calls.pace import spacing_of
-from evals.errors import Fatal, ModelError, Rejected, ScorerError, Transient, Unreadable, UsageError
+from evals.errors import Context, Fatal, ModelError, Rejected, ScorerError, Transient, Unreadable, UsageError
 from evals.extract import bare_number, bare_verdict, extracted_answer, extracted_number, verdict
 from evals.profiles import Price
 from evals.prompts import LETTERS, ask, plain_text
@@ -167,7 +167,7 @@ class Judge:
                 async with asyncio.timeout(DEADLINE_S):
                     reply = await self.model.reply(ask(text), sampling)
             except Rejected as error:
-                if not self._is_constrained:
+                if not extra or isinstance(error, Context):
                     raise ScorerError(f"the judge's server rejects the request: {error}") from error
                 self._is_constrained = False  # it probably does not support `response_format`
             except (Transient, TimeoutError) as error:
