@@ -123,13 +123,11 @@ class Prompt(Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Return a sample with options and gold letters in the order displayed to the model."""
         if self.order is None or not sample.choices:
             return sample
-        gold = sample.target
+        letters = tuple(map(self.shown_letter, sample.targets))
         return replace(
             sample,
             choices=tuple(sample.choices[i] for i in self.order),
-            target=tuple(map(self.shown_letter, gold))
-            if isinstance(gold, tuple)
-            else self.shown_letter(str(gold)),
+            target=letters if isinstance(sample.target, tuple) else letters[0],
         )
 
 
@@ -247,13 +245,11 @@ class Score(Struct, frozen=True, kw_only=True, tag="score", omit_defaults=True):
         if self.value is not None:
             if not isfinite(self.value):
                 raise ValueError(f"score value must be finite, got {self.value}")
-            if type(self.value) is not float:  # numpy scalars cannot be serialised
-                force_setattr(self, "value", float(self.value))
+            force_setattr(self, "value", float(self.value))  # numpy scalars cannot be serialised
         for name, value in self.parts.items():
             if not isfinite(value):
                 raise ValueError(f"score part {name!r} must be finite, got {value}")
-            if type(value) is not float:
-                self.parts[name] = float(value)
+            self.parts[name] = float(value)
 
 
 class Record(Struct, frozen=True, kw_only=True):
