@@ -8,7 +8,7 @@ missing outcomes, and facts that the source does not state stay unknown. Scores 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -241,12 +241,27 @@ def _write(run: PreparedRun, request: ImportRequest) -> Card:
     return card
 
 
+class _Matched(NamedTuple):
+    """A reply to one of our samples."""
+
+    reply: RecordedReply
+    stated: StatedScore
+    location: str
+    is_numbered: bool
+    """Whether the source states the repeat."""
+
+    def with_repeat(self, repeat: int) -> _Matched:
+        """Return the reply as another repeat of its sample."""
+        return self._replace(
+            reply=structs.replace(self.reply, repeat=repeat),
+            stated=structs.replace(self.stated, repeat=repeat),
+        )
+
+
 class MatchedItems:
     """A source's items, matched to our samples, with notes on what was left out or differs."""
 
     def __init__(self, source: Source, samples: SampleStore, *, use_extracted: bool) -> None:
-        self.replies: list[RecordedReply] = []
-        self.theirs: list[StatedScore] = []
         self.unmatched: list[str] = []
         """Locations of items that match no sample."""
         self._use_extracted = use_extracted
@@ -254,19 +269,18 @@ class MatchedItems:
         self._finder = Finder(samples)
         self._reply_counts: Counter[str] = Counter()
         """Number of replies per sample."""
-        self._seen: set[tuple[str, int]] = set()
-        """Sample and repeat of each reply."""
-        self._without_repeat: dict[int, tuple[str, str]] = {}
-        """Index of a reply for which the source states no repeat -> sample and location."""
+        self._matched: dict[tuple[str, int], _Matched] = {}
+        """The replies by sample and repeat."""
         self._duplicates: list[str] = []
         self._extracted_count = 0
         self._differing_golds: list[str] = []
         self._differing_options: list[str] = []
         for item in source.items():
             self._add(item)
-        for index in reversed(_surplus_indices(self._without_repeat)):
-            self._duplicates.append(self._without_repeat[index][1])
-            del self.replies[index], self.theirs[index]
+        kept, surplus = _without_surplus(list(self._matched.values()))
+        self._duplicates += surplus
+        self.replies = [reply for reply, *_ in kept]
+        self.theirs = [stated for _, stated, *_ in kept]
         self.notes = list(self._notes(absent=len(samples) - len(self._reply_counts)))
 
     def _add(self, item: Item) -> None:
@@ -277,13 +291,13 @@ class MatchedItems:
         if not sample:
             self.unmatched.append(item.location)
             return
-        if (sample, repeat) in self._seen:
-            self._duplicates.append(item.location)
-            return
-        if item.repeat is None:
-            self._without_repeat[len(self.replies)] = (sample, item.location)
-        self._reply_counts[sample] += 1
-        self._seen.add((sample, repeat))
+        if (earlier := self._matched.get((sample, repeat))) is not None:
+            is_retry = earlier.reply.failure and not _failure_of(item)
+            self._duplicates.append(earlier.location if is_retry else item.location)
+            if not is_retry:
+                return
+        else:
+            self._reply_counts[sample] += 1
         if self._use_extracted and item.extracted is not None:
             self._extracted_count += 1
             item = structs.replace(item, text=item.extracted)
@@ -295,10 +309,11 @@ class MatchedItems:
         gold = item.gold if is_known and self._finder.gold_differs(sample, item.gold, order) else ""
         self._differing_options += [] if is_known else [sample]
         self._differing_golds += [sample] if gold else []
-        self.replies.append(_recorded_reply(item, sample, repeat, order))
-        self.theirs.append(
-            StatedScore(sample=sample, repeat=repeat, score=item.score, answer=item.answer[:200], gold=gold)
+        stated = StatedScore(
+            sample=sample, repeat=repeat, score=item.score, answer=item.answer[:200], gold=gold
         )
+        reply = _recorded_reply(item, sample, repeat, order)
+        self._matched[sample, repeat] = _Matched(reply, stated, item.location, item.repeat is not None)
 
     def _notes(self, *, absent: int) -> Iterator[str]:
         if names := self._duplicates:
@@ -318,18 +333,27 @@ class MatchedItems:
             yield f"{count_of(absent, 'sample')} without a record"
 
 
-def _surplus_indices(locations: dict[int, tuple[str, str]]) -> list[int]:
-    """Return the indices of replies beyond the most frequent number per sample: they are duplicates, not repeats."""
-    replies_per_sample = Counter(sample for sample, _ in locations.values())
-    frequency = Counter(replies_per_sample.values())
+def _without_surplus(matched: Sequence[_Matched]) -> tuple[list[_Matched], list[str]]:
+    """Return the replies without duplicates, and the locations of the latter.
+
+    Of the replies without a stated repeat, those beyond the most frequent number per sample are duplicates, not repeats:
+    first the failures, then the later ones.
+    """
+    by_sample: dict[str, list[int]] = {}
+    for index, (reply, _, _, is_numbered) in enumerate(matched):
+        if not is_numbered:
+            by_sample.setdefault(str(reply.id), []).append(index)
+    frequency = Counter(map(len, by_sample.values()))
     most_frequent = max(frequency, key=lambda count: (frequency[count], count), default=1)
-    seen: Counter[str] = Counter()
+    numbered = dict(enumerate(matched))
     surplus = []
-    for index, (sample, _) in locations.items():
-        seen[sample] += 1
-        if seen[sample] > most_frequent:
-            surplus.append(index)
-    return surplus
+    for indices in by_sample.values():
+        by_use = sorted(indices, key=lambda index: bool(matched[index].reply.failure))
+        surplus += [numbered.pop(index).location for index in by_use[most_frequent:]]
+        repeats = [matched[index].reply.repeat for index in indices]
+        for index, repeat in zip(sorted(by_use[:most_frequent]), repeats, strict=False):
+            numbered[index] = matched[index].with_repeat(repeat)
+    return list(numbered.values()), surplus
 
 
 def _matching_sample(finder: Finder, item: Item, reply_counts: Counter[str]) -> str:
@@ -357,5 +381,10 @@ def _recorded_reply(item: Item, sample: str, repeat: int, order: tuple[int, ...]
     return RecordedReply(
         id=sample, repeat=repeat, text=item.text, reasoning=item.reasoning, stop=item.stop, order=order,
         usage=item.usage, seconds=item.seconds, prompt=item.prompt,
-        failure=item.failure or ("" if item.text is not None else "absent in the source"),
+        failure=_failure_of(item),
     )  # fmt: skip
+
+
+def _failure_of(item: Item) -> str:
+    """Return why there is no reply; empty if there is one."""
+    return item.failure or ("" if item.text is not None else "absent in the source")

@@ -223,12 +223,14 @@ def _usage(usage: Any) -> Usage:
     """Return the tokens of the call; Inspect does not count cached tokens as input."""
     if usage is None:
         return Usage()
-    cached = usage.input_tokens_cache_read
+    uncached, cached, written = map(
+        count, (usage.input_tokens, usage.input_tokens_cache_read, usage.input_tokens_cache_write)
+    )
     return Usage(
-        input=count(usage.input_tokens + (cached or 0) + (usage.input_tokens_cache_write or 0)),
+        input=None if uncached is None else uncached + (cached or 0) + (written or 0),
         output=count(usage.output_tokens),
         reasoning=count(usage.reasoning_tokens),
-        cached=count(cached),
+        cached=cached,
     )
 
 

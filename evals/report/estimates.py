@@ -93,7 +93,7 @@ def summarize(
     counts, tokens, forms, endings = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     by_scorer: dict[str, list[Point]] = {name: [] for name in scorers}
     for record in records:
-        if record.sample not in golds:
+        if record.sample not in golds or not 0 <= record.repeat < repeats:
             continue
         counts[record_verdict(record, scorers[0])] += 1
         endings["failure" if record.failure else record.stop or ""] += 1

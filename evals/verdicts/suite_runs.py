@@ -32,8 +32,8 @@ def of_run(run: Run) -> SuiteRun:
     """
     card = run.card
     suite = suite_of(card)
-    golds, records = run.gold(), list(run.compact_records())
-    repeats = card.config.repeats
+    golds, repeats = run.gold(), card.config.repeats
+    records = [record for record in run.compact_records() if record.repeat < repeats]
     outcomes_by_scorer = {
         name: Outcomes(points(records, golds, name), golds, repeats, absent_groups=card.absent_groups)
         for name in suite.scorers

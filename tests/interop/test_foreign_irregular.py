@@ -6,12 +6,14 @@ import json
 import zipfile
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from evals import load
 from evals.data import Data
+from evals.interop import inspect
 from evals.interop.foreign import Item, Source, import_all
 from evals.interop.replies import ImportRequest
 from evals.run.plan import read_samples
@@ -205,3 +207,52 @@ def test_a_merged_run_starts_at_the_earliest_stated_time(here: Path) -> None:
     ]
     (card,), _ = import_all(Path("x"), sources, ImportRequest(sample=True))
     assert card.started == 1.6e9
+
+
+@pytest.mark.parametrize("repeat", [None, 0], ids=["without repeats", "with repeats"])
+@pytest.mark.parametrize("failed_first", [True, False])
+def test_a_call_that_was_made_again_after_a_failure_counts_once(
+    here: Path, repeat: int | None, failed_first: bool
+) -> None:
+    first, *others = sample_ids()
+    failed = Item(location="line 1", id=first, repeat=repeat, failure="timeout")
+    reply = Item(location="line 9", id=first, repeat=repeat, text="ANSWER: A", score=1.0)
+    items = [failed, reply] if failed_first else [reply, failed]
+    items += [Item(location="other", id=id_, repeat=repeat, text="ANSWER: A") for id_ in others]
+    source = Source(format="test", tasks=("mmlu_pro",), model="m", items=partial(iter, items))
+    (card,), notes = import_all(Path("x"), [source], ImportRequest(sample=True))
+    assert (card.coverage, card.expected, card.config.repeats) == (1.0, len(others) + 1, 1)
+    assert any(note.startswith("1 duplicate record left out: line 1") for note in notes)
+    folder = Path("results") / SUITE.folder / "m" / card.run
+    stated = [json.loads(line) for line in (folder / "theirs.jsonl").read_text().splitlines()]
+    assert [(line["repeat"], line["score"]) for line in stated if line["sample"] == first] == [(0, 1.0)]
+
+
+def test_of_four_repeats_without_numbers_failures_are_kept(here: Path) -> None:
+    items = [
+        Item(location=f"{id_}/{n}", id=id_, text=None if n == 1 else "ANSWER: A")
+        for id_ in sample_ids()
+        for n in range(4)
+    ]
+    source = Source(format="test", tasks=("mmlu_pro",), model="m", items=partial(iter, items))
+    (card,), _ = import_all(Path("x"), [source], ImportRequest(sample=True))
+    assert (card.coverage, card.config.repeats) == (0.75, 4)
+
+
+@pytest.mark.parametrize(
+    ("input_tokens", "read", "written", "total"),
+    [(10, 5, 2, 17), (10, None, None, 10), (10, -5, 0, 10), (-10, 15, 0, None), (10, 0, -3, 10)],
+)
+def test_negative_token_counts_of_inspect_are_no_counts(
+    input_tokens: int, read: int | None, written: int | None, total: int | None
+) -> None:
+    usage = inspect._usage(
+        SimpleNamespace(
+            input_tokens=input_tokens,
+            input_tokens_cache_read=read,
+            input_tokens_cache_write=written,
+            output_tokens=-1,
+            reasoning_tokens=None,
+        )
+    )
+    assert (usage.input, usage.output) == (total, None)

@@ -48,6 +48,17 @@ def test_failures_and_absent_samples_are_excluded_from_the_mean_and_widen_its_bo
     assert summary.counts == {"absent": 1, "failed:timeout": 1, "right": 1, "wrong": 1}
 
 
+def test_records_beyond_the_runs_repeats_do_not_count() -> None:
+    records = [
+        compact_record("a", 1.0),
+        compact_record("a", 0.0, repeat=1),
+        compact_record("a", 0.0, repeat=-1),
+    ]
+    summary = summary_of(records, gold_answers("a"))
+    assert (summary.coverage, summary.counts) == (1.0, {"right": 1})
+    assert estimate_of(summary, "accuracy").value == 1.0
+
+
 @pytest.mark.parametrize("verdict", ["wrong", "invalid", "unanswered", "refused", "truncated"])
 def test_all_verdicts_on_replies_count_in_the_mean(verdict: str) -> None:
     summary = summary_of(
