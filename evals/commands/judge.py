@@ -155,7 +155,7 @@ async def _ask_judge(
             )
         except Unreadable:
             return None
-        return RatedPair(line.label, letter == "A")
+        return RatedPair(line.label, letter == "A", item=_item_of(line))
 
     try:
         verdicts = await asyncio.gather(*map(decide, lines))
@@ -163,6 +163,11 @@ async def _ask_judge(
         await judge_model.close()
     pairs = [pair for pair in verdicts if pair is not None]
     return pairs, len(verdicts) - len(pairs)
+
+
+def _item_of(line: Label) -> str:
+    """Return the item of labelled texts: candidates for one question and reference are not independent."""
+    return "\x00".join(filter(None, (line.question, line.reference, "" if line.question else line.candidate)))
 
 
 def _make_calibration(
@@ -205,16 +210,20 @@ def _calibrate_on_run(results: Path, run: str, lines: Sequence[Label], judge_mod
     from evals.scorers.judge.agreement import RatedPair, ppi
 
     verdicts, _ = _read_verdicts(results, run)
-    labelled = {(str(line.id), line.repeat): line.label for line in lines}
+    labelled: dict[tuple[str, int], bool] = {}
+    for line in lines:
+        if labelled.setdefault((str(line.id), line.repeat), line.label) != line.label:
+            raise DataError(f"id {line.id}, repeat {line.repeat} is labelled both right and wrong")
     if unknown := [key for key in labelled if key not in verdicts]:
         raise DataError(
             f"run {run} has no verdict on {count_of(len(unknown), 'labelled reply', 'labelled replies')}, for example {unknown[0][0]}"
         )
-    pairs = [RatedPair(label, verdicts[key]) for key, label in labelled.items()]
-    calibration = _make_calibration(judge_model.spec, "as in the run", pairs, len(lines))
+    pairs = [RatedPair(label, verdicts[key], item=key[0]) for key, label in labelled.items()]
+    calibration = _make_calibration(judge_model.spec, "as in the run", pairs, len(pairs))
     calibration.raw = sum(verdicts.values()) / len(verdicts)
-    unlabelled = [right for key, right in verdicts.items() if key not in labelled]
-    calibration.corrected = {"ppi": msgspec.structs.asdict(ppi(unlabelled, pairs))}
+    unlabelled = {key: right for key, right in verdicts.items() if key not in labelled}
+    estimate = ppi(list(unlabelled.values()), pairs, items=[sample for sample, _ in unlabelled])
+    calibration.corrected = {"ppi": msgspec.structs.asdict(estimate)}
     return calibration
 
 
@@ -228,9 +237,8 @@ def _add_corrected_score(
     if not all_judged or not verdicts:
         raise UsageError(f"run {run}: not all verdicts are from a judge; label its replies by id instead")
     calibration.raw = sum(verdicts.values()) / len(verdicts)
-    calibration.corrected = {
-        "rogan_gladen": msgspec.structs.asdict(rogan_gladen(list(verdicts.values()), pairs))
-    }
+    estimate = rogan_gladen(list(verdicts.values()), pairs, items=[sample for sample, _ in verdicts])
+    calibration.corrected = {"rogan_gladen": msgspec.structs.asdict(estimate)}
 
 
 def _report_lines(calibration: Calibration) -> list[str]:

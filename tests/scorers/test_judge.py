@@ -22,7 +22,7 @@ from evals.records.writer import Writer
 from evals.run import rescore as rescoring
 from evals.scorers.choice import Choice
 from evals.scorers.judge.account import judge_card
-from evals.scorers.judge.agreement import RatedPair, agreement, kappa, ppi, rogan_gladen
+from evals.scorers.judge.agreement import CorrectedShare, RatedPair, agreement, kappa, ppi, rogan_gladen
 from evals.scorers.judge.judge import Judge, template
 from evals.scorers.judge.judged import Judged
 from evals.types import Failure, Judgement, Prompt, Reply, Sample, Score, Usage
@@ -330,6 +330,49 @@ def test_intervals_of_corrected_scores_cover_the_truth_although_the_raw_score_is
     assert covered["ppi"] >= 182
 
 
+def test_replies_to_one_item_are_not_independent_labels() -> None:
+    random = Random(5)
+    truth = [random.random() < 0.6 for _ in range(60)]
+    verdicts = [random.random() < (0.9 if t else 0.2) for t in truth]
+    items = [f"i{n}" for n in range(60)]
+    once = [RatedPair(t, v, item=i) for t, v, i in zip(truth, verdicts, items, strict=True)]
+    four_times = [pair for pair in once for _ in range(4)]
+    anonymous = [RatedPair(pair.reference, pair.judge) for pair in once]
+    assert agreement(anonymous) == agreement(once)
+
+    def width(interval: tuple[float, float | None, float | None] | CorrectedShare | None) -> float:
+        assert interval is not None
+        low, high = (interval.low, interval.high) if isinstance(interval, CorrectedShare) else interval[1:]
+        assert low is not None
+        assert high is not None
+        return high - low
+
+    repeated_verdicts, repeated_items = (
+        [v for v in verdicts for _ in range(4)],
+        [i for i in items for _ in "1234"],
+    )
+    for single, repeated in (
+        (agreement(once).kappa, agreement(four_times).kappa),
+        (agreement(once).wrongly_right, agreement(four_times).wrongly_right),
+        (agreement(once).wrongly_wrong, agreement(four_times).wrongly_wrong),
+        (rogan_gladen(verdicts, once), rogan_gladen(repeated_verdicts, four_times, items=repeated_items)),
+        (
+            ppi(verdicts[30:], once[:30], items=items[30:]),
+            ppi(repeated_verdicts[120:], four_times[:120], items=repeated_items[120:]),
+        ),
+    ):
+        assert width(repeated) == pytest.approx(
+            width(single), rel=0.25
+        )  # half as wide if they were independent
+
+
+def test_unlabelled_replies_to_a_labelled_item_share_its_error() -> None:
+    truth = [n % 5 < 3 for n in range(100)]
+    pairs = [RatedPair(t, t, item=f"i{n}") for n, t in enumerate(truth)]
+    alone, shared = (ppi(truth, pairs, items=[f"{prefix}{n}" for n in range(100)]) for prefix in "ui")
+    assert shared.high - shared.low == pytest.approx(2**0.5 * (alone.high - alone.low), rel=0.05)
+
+
 def test_the_judge_card_counts_tokens_verdicts_and_agreement_with_the_rule() -> None:
     def judged_score(rule: float | None, judge: float) -> Score:
         judgement = Judgement(
@@ -530,7 +573,7 @@ def test_a_judge_calibrated_on_labelled_texts_corrects_the_score_of_a_run(tmp_pa
     assert outcome.json["agreement"]["kappa"][0] == pytest.approx(1 / 3)
     assert outcome.json["corrected"]["rogan_gladen"]["low"] <= outcome.json["raw"]
     without_run = evals("judge", "calibrate", f"{JUDGES}:letter_b", "--labels", labels)
-    assert "true-positive rate: 66.7 %" in without_run.out
+    assert "true-positive rate: 66.7 % (0.0 to 100.0)" in without_run.out  # all are answers to one question
 
 
 def test_labels_of_samples_of_a_run_correct_its_score_without_judge_calls(tmp_path: Path) -> None:
@@ -552,6 +595,12 @@ def test_labels_of_samples_of_a_run_correct_its_score_without_judge_calls(tmp_pa
         "--json",
     )
     assert outcome.json["corrected"]["ppi"]["method"].startswith("PPI++")
+    with labels.open("a") as stream:
+        stream.write("\n" + json.dumps({"label": rows[0]["target"] != "B", "id": rows[0]["id"]}))
+    contradictory = evals(
+        "judge", "calibrate", "scripted:A", "--labels", labels, "--run", "r", "--results", tmp_path
+    )
+    assert contradictory.status != 0
     assert (
         outcome.json["corrected"]["ppi"]["low"]
         <= outcome.json["raw"]

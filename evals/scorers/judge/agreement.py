@@ -28,6 +28,8 @@ class RatedPair(Struct, frozen=True):
     judge: bool
     weight: float = 1.0
     """Number of replies that the pair represents."""
+    item: str = ""
+    """The item that the reply belongs to: replies to one item are not independent; empty: an item of its own."""
 
 
 class Agreement(Struct, frozen=True, kw_only=True):
@@ -58,9 +60,16 @@ def kappa(pairs: Sequence[RatedPair]) -> float:
 
 def agreement(pairs: Sequence[RatedPair]) -> Agreement:
     """Return the agreement of a judge with another rater."""
+    by_item: dict[str, list[RatedPair]] = {}
+    for pair, item in zip(pairs, _items_of(pairs), strict=True):
+        by_item.setdefault(item, []).append(pair)
+    clusters = list(by_item.values())
     try:
         interval = stats.bootstrap(
-            len(pairs), lambda i: kappa([pairs[k] for k in i]), seed=0, resamples=KAPPA_RESAMPLES
+            len(clusters),
+            lambda i: kappa([p for k in i for p in clusters[k]]),
+            seed=0,
+            resamples=KAPPA_RESAMPLES,
         )
         kappa_interval = (interval.value, interval.low, interval.high)
     except ValueError:
@@ -68,15 +77,25 @@ def agreement(pairs: Sequence[RatedPair]) -> Agreement:
     return Agreement(
         n=len(pairs),
         kappa=kappa_interval,
-        wrongly_right=_error_rate([p.judge for p in pairs if not p.reference]),
-        wrongly_wrong=_error_rate([not p.judge for p in pairs if p.reference]),
+        wrongly_right=_error_rate([p for p in pairs if not p.reference]),
+        wrongly_wrong=_error_rate([p for p in pairs if p.reference]),
     )
 
 
-def _error_rate(errors: Sequence[bool]) -> tuple[float, float, float] | None:
-    if not errors:
+def _items_of(pairs: Sequence[RatedPair]) -> list[str]:
+    """Return the item of each pair; one of its own (with a name that no file can state) if it states none."""
+    return [pair.item or f"\x00{n}" for n, pair in enumerate(pairs)]
+
+
+def _error_rate(pairs: Sequence[RatedPair]) -> tuple[float, float, float] | None:
+    """Return the share of pairs whose verdicts differ."""
+    if not pairs:
         return None
-    interval = stats.wilson(sum(errors), len(errors))
+    errors, items = [p.judge != p.reference for p in pairs], _items_of(pairs)
+    if len(set(items)) == len(items):
+        interval = stats.wilson(sum(errors), len(errors))
+    else:
+        interval = stats.clustered_mean(errors, items, bounds=(0.0, 1.0))
     return interval.value, interval.low or 0.0, interval.high if interval.high is not None else 1.0
 
 
@@ -102,31 +121,47 @@ class CorrectedShare(Struct, frozen=True, kw_only=True):
     method: str
 
 
-def rogan_gladen(verdicts: Sequence[bool], labels: Sequence[RatedPair]) -> CorrectedShare:
+def rogan_gladen(
+    verdicts: Sequence[bool], labels: Sequence[RatedPair], *, items: Sequence[str] | None = None
+) -> CorrectedShare:
     """Return a judge's share of right verdicts, corrected by its error rates on an independent labelled set.
 
-    (p + TNR - 1) / (TPR + TNR - 1), delta method over the three shares. Raises UsageError if the judge is barely
-    better than chance, or if there are no verdicts, no replies labelled right or none labelled wrong.
+    (p + TNR - 1) / (TPR + TNR - 1), delta method over the three shares; `items`: the item of each verdict. Raises
+    UsageError if the judge is barely better than chance, or if there are no verdicts, no replies labelled right or none
+    labelled wrong.
     """
-    right, wrong = ([p.judge for p in labels if p.reference == label] for label in (True, False))
+    right, wrong = ([p for p in labels if p.reference == label] for label in (True, False))
     if not right or not wrong or not verdicts:
         raise UsageError(
             "Rogan-Gladen needs verdicts, and replies labelled right as well as replies labelled wrong"
         )
-    p, tpr = sum(verdicts) / len(verdicts), sum(right) / len(right)
-    tnr = 1 - sum(wrong) / len(wrong)
+    p, tpr = sum(verdicts) / len(verdicts), sum(pair.judge for pair in right) / len(right)
+    tnr = 1 - sum(pair.judge for pair in wrong) / len(wrong)
     youden_index = tpr + tnr - 1
     if youden_index <= MIN_YOUDEN_INDEX:
         raise UsageError(
             f"the judge distinguishes right from wrong barely better than chance (TPR + TNR - 1 = {youden_index:.2f})"
         )
     value = (p + tnr - 1) / youden_index
+    variance_tpr, variance_tnr = (
+        _variance_of_mean([float(pair.judge) for pair in pairs], _items_of(pairs)) for pairs in (right, wrong)
+    )
     variance = (
-        _variance(p, len(verdicts))
-        + value**2 * _variance(tpr, len(right))
-        + (1 - value) ** 2 * _variance(tnr, len(wrong))
+        _variance_of_mean([float(verdict) for verdict in verdicts], items)
+        + value**2 * variance_tpr
+        + (1 - value) ** 2 * variance_tnr
     ) / youden_index**2
     return _clipped_interval(value, sqrt(variance), "Rogan-Gladen, delta method")
+
+
+def _variance_of_mean(values: Sequence[float], items: Sequence[str] | None) -> float:
+    """Return the variance of a share, of which only different items are independent; equal values count once per item."""
+    share, count = sum(values) / len(values), len(values)
+    if items is None or len(set(items)) == count:
+        return _variance(share, count)
+    if len(set(items)) == 1 or not 0 < share < 1:
+        return _variance(share, len(set(items)))
+    return max(_variance(share, count), stats.standard_error(values, items) ** 2)
 
 
 def _variance(share: float, n: int) -> float:
@@ -135,16 +170,20 @@ def _variance(share: float, n: int) -> float:
     return smoothed * (1 - smoothed) / n
 
 
-def ppi(verdicts: Sequence[bool], labels: Sequence[RatedPair]) -> CorrectedShare:
+def ppi(
+    verdicts: Sequence[bool], labels: Sequence[RatedPair], *, items: Sequence[str] | None = None
+) -> CorrectedShare:
     """Return the prediction-powered estimate of the share of right answers from labelled and unlabelled replies.
 
     theta = mean_N(lambda f) + mean_n(y - lambda f), where f is the judge's verdict and y the label; `verdicts` are those
-    on the N unlabelled replies. Raises UsageError if there are fewer than two replies of either kind.
+    on the N unlabelled replies, and `items` their items. Raises UsageError if there are fewer than two replies of either
+    kind, or if all are to one item.
     """
     import numpy as np
 
     n, unlabelled_count = len(labels), len(verdicts)
-    if n < 2 or unlabelled_count < 2:
+    clusters = [*_items_of(labels), *(items or (f"\x01{k}" for k in range(unlabelled_count)))]
+    if n < 2 or unlabelled_count < 2 or len(set(clusters)) < 2:
         raise UsageError(
             "prediction-powered inference needs at least two labelled and two unlabelled replies"
         )
@@ -154,13 +193,23 @@ def ppi(verdicts: Sequence[bool], labels: Sequence[RatedPair]) -> CorrectedShare
     variance = float(np.concatenate([f, unlabelled]).var(ddof=1))
     weight = float(np.cov(y, f, ddof=1)[0, 1]) / ((1 + n / unlabelled_count) * variance) if variance else 0.0
     weight = min(1.0, max(0.0, weight))
-    value = weight * float(unlabelled.mean()) + float((y - weight * f).mean())
-    standard_error = sqrt(
-        weight**2 * float(unlabelled.var(ddof=1)) / unlabelled_count + float((y - weight * f).var(ddof=1)) / n
+    rectified = y - weight * f
+    squared_error = (
+        weight**2 * float(unlabelled.var(ddof=1)) / unlabelled_count + float(rectified.var(ddof=1)) / n
     )
+    count = n + unlabelled_count
+    if len(set(clusters)) < count:  # sum the influence of each item's replies
+        influence = np.concatenate(
+            [
+                (rectified - rectified.mean()) / n,
+                weight * (unlabelled - unlabelled.mean()) / unlabelled_count,
+            ]
+        )
+        _, codes, count = stats.encode_labels(influence, clusters)
+        squared_error = stats.cluster_variance(influence, codes, count)
     return _clipped_interval(
-        value,
-        max(standard_error, sqrt(_variance(float(y.mean()), n + unlabelled_count))),
+        weight * float(unlabelled.mean()) + float(rectified.mean()),
+        sqrt(max(squared_error, _variance(float(y.mean()), count))),
         f"PPI++, lambda {weight:.2f}",
     )
 
