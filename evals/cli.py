@@ -12,7 +12,7 @@ import click
 
 from evals.commands.groups import Entry, LazyGroup
 from evals.errors import EvalsError
-from evals.plain import did_you_mean, notice, plain, similar_names
+from evals.plain import did_you_mean, notice, plain, similar_names, suggestion
 
 COMMANDS = {
     "run": Entry("run:run", "Run benchmarks on models: call, score, keep every reply."),
@@ -151,9 +151,9 @@ def _simplify_message(message: str) -> str:
         message = re.sub(pattern, replacement, message)
     if match := _INVALID_CHOICE.search(message):
         choices = re.findall(r"'([^']*)'", match["known"])
-        close_matches = similar_names(match["value"], choices)
-        hint = did_you_mean(close_matches) if close_matches else f"known: {', '.join(choices)}"
-        message = f"{message[: match.start()]}unknown {match['value']!r}; {hint}"
+        message = (
+            f"{message[: match.start()]}unknown {match['value']!r}; {suggestion(match['value'], choices)}"
+        )
     return message.rstrip(".")
 
 

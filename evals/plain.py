@@ -72,6 +72,13 @@ def did_you_mean(names: Iterable[str]) -> str:
     return f"did you mean {either(names)}?"
 
 
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return what a message about an unknown name suggests: similar names or, if there are none, all known ones."""
+    names = list(known)
+    matches = similar_names(name, names)
+    return did_you_mean(matches) if matches else f"known: {', '.join(names)}"
+
+
 def escape_formula(value: Any) -> Any:
     """Return a table cell; text that a spreadsheet would evaluate as a formula is prefixed with an apostrophe."""
     is_formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import msgspec
 
 from evals.errors import UsageError
-from evals.plain import did_you_mean, similar_names
+from evals.plain import suggestion
 
 ROUNDING = 1e-9
 """How far a valid value may exceed a bound because of rounding errors."""
@@ -50,9 +50,7 @@ def explain(error: msgspec.ValidationError, expected_type: Any) -> str:
     else:
         text, given_name = f"unknown value {match['value']}", match["value"].strip("'")
     text += f" at {path}" if path else ""
-    close_matches = similar_names(given_name, allowed)
-    hint = did_you_mean(close_matches) if close_matches else f"known: {', '.join(allowed)}"
-    return f"{text}; {hint}" if allowed else text
+    return f"{text}; {suggestion(given_name, allowed)}" if allowed else text
 
 
 def cause(error: Exception, expected_type: Any = None) -> str:

@@ -86,9 +86,12 @@ ALLOWED = {
 TOP_LEVEL_IMPORTS = {
     "evals.cli": {"click"},
     "evals.commands": {"click"},
+    "evals.verdicts": {"numpy"},
     "evals.dashboard": {"pandas", "streamlit", "altair"},
 }
-"""Packages that modules may import at the top besides the standard library and msgspec; others would slow down start-up."""
+"""Packages that modules may import at the top besides the standard library and msgspec; others would slow down start-up.
+
+Commands import most of `evals.verdicts` only when they compare runs."""
 
 
 class Import(NamedTuple):

@@ -7,7 +7,8 @@ from math import nan
 from evals.board.items import Items
 from evals.board.results import SuiteResult
 from evals.verdicts import difference
-from evals.verdicts.difference import Evidence, MeanDifference
+from evals.verdicts.difference import MeanDifference
+from evals.verdicts.evidence import Evidence
 
 
 def evidence_of(result: SuiteResult, a: Items, b: Items) -> tuple[Evidence, int]:

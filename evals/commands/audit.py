@@ -10,14 +10,16 @@ import click
 from evals.commands import common
 from evals.errors import UsageError
 from evals.plain import count_of
+from evals.records import store
+from evals.terminal.layout import Column
 
 if TYPE_CHECKING:
     from evals.verdicts.second_opinion.audit import Audit, Item
 
 MAX_ROWS = 30
 COLUMNS = (
-    ("id", "left"), ("ours", "right"), ("answer", "left"), ("reason", "left"), ("theirs", "right"),
-    ("their answer", "left"), ("their reason", "left"),
+    Column("id"), Column("ours", right=True), Column("answer"), Column("reason"), Column("theirs", right=True),
+    Column("their answer"), Column("their reason"),
 )  # fmt: skip
 
 
@@ -33,7 +35,7 @@ COLUMNS = (
 )
 @click.option(
     "--python",
-    type=click.Path(path_type=Path),
+    type=common.PATH,
     help="Python interpreter that has the other harness; default: the one in the user's cache folder, else this one.",
 )
 @click.option(
@@ -51,7 +53,6 @@ def audit(
     The other harness runs in its own process, offline, with a deadline per reply. Exit status: 0 if the scores were
     compared, even if they differ; 2 if nothing could be compared; 130 if interrupted.
     """
-    from evals.records import store
     from evals.verdicts.second_opinion.audit import audit as run_audit
 
     if harness == "import" and (python is not None or rule is not None):

@@ -8,13 +8,12 @@ import click
 
 from evals.commands import common
 from evals.commands.groups import Entry, LazyGroup
-from evals.errors import UsageError
 from evals.plain import count_of
 
 
 @click.command()
 @click.argument("run", metavar="RUN", shell_complete=common.complete_runs)
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.jsonl")
+@click.argument("file", type=common.FILE, metavar="FILE.jsonl")
 @click.option("--suite", "suites", multiple=True, help="Only this suite; can be repeated.")
 @common.latest_option
 @common.trust_option
@@ -25,10 +24,7 @@ def save(run: str, file: Path, suites: tuple[str, ...], latest: bool, results: P
     from evals.verdicts import suite_runs
 
     runs = suite_runs.load_named_runs(results, run, suites=suites, latest=latest)
-    try:
-        baselines.write(file, runs)
-    except OSError as error:
-        raise UsageError(f"cannot write {file}: {error.strerror}") from None
+    baselines.write(file, runs)
     for suite_run in runs:
         outcomes = suite_run.outcomes
         coverage = "" if outcomes.coverage == 1 else f", coverage {outcomes.coverage:.4f}"

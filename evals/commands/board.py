@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from evals import load
+from evals.board import policy, submission
+from evals.board.results import EntryResult
 from evals.commands import common
 from evals.commands.groups import Entry, LazyGroup
-
-if TYPE_CHECKING:
-    from evals.board.results import EntryResult
+from evals.records import store
+from evals.terminal import figures
 
 COMMANDS = {
     "init": Entry("board:init", "Create the repository of a board: policy, workflows, README."),
@@ -22,7 +23,7 @@ COMMANDS = {
     "site": Entry("board:site", "Write the pages of a board, or of a results folder, as static files."),
 }
 
-folder_argument = click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
+folder_argument = click.argument("folder", type=common.FOLDER, metavar="DIR")
 
 
 @click.group(cls=LazyGroup, entries=COMMANDS)
@@ -37,7 +38,6 @@ def board() -> None:
 @click.option("--title", default="Leaderboard", show_default=True, help="Title of the board.")
 def init(folder: Path, suites: tuple[str, ...], protocol: str | None, title: str) -> None:
     """Create a board in DIR, an empty or new folder, with a rule for each SUITE in its `board.toml`."""
-    from evals import load
     from evals.board.create import create
 
     for path in create(folder, title, [suite for name in suites for suite in load.suite(name, protocol)]):
@@ -50,20 +50,14 @@ def init(folder: Path, suites: tuple[str, ...], protocol: str | None, title: str
 
 @click.command(no_args_is_help=True)
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=common.complete_runs)
-@click.option(
-    "--to",
-    "folder",
-    required=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Checkout of the board's repository.",
-)
+@click.option("--to", "folder", required=True, type=common.FOLDER, help="Checkout of the board's repository.")
 @click.option(
     "--model-card",
     required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=common.FILE,
     help="TOML file with the keys model, revision, weights, licence, training_data, contact.",
 )
-@click.option("--data", type=click.Path(path_type=Path), help="Local mirror of the data of gated suites.")
+@click.option("--data", type=common.PATH, help="Local mirror of the data of gated suites.")
 @common.latest_option
 @common.results_option
 def submit(
@@ -73,9 +67,7 @@ def submit(
 
     Exit status: 0 if the entry was written, 1 if the board would refuse it and nothing was written.
     """
-    from evals.board import policy, submission
     from evals.board.ingest import ENTRIES, ingest
-    from evals.records import store
 
     board_policy, card = policy.read(folder), submission.read_model_card(model_card)
     selected = [run for name in runs for run in store.find_suites(results, name)]
@@ -99,11 +91,7 @@ def submit(
 @folder_argument
 @click.argument("entries", nargs=-1, metavar="[ENTRY]...")
 @click.option("--check", is_flag=True, help="Only check, as for a pull request; write nothing.")
-@click.option(
-    "--gold",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="The board's own data: a folder with a subfolder per suite.",
-)
+@click.option("--gold", type=common.FOLDER, help="The board's own data: a folder with a subfolder per suite.")
 @common.json_option
 def ingest(folder: Path, entries: tuple[str, ...], gold: Path | None, *, check: bool, as_json: bool) -> int:
     """Verify entries of the board in DIR, rescore every reply, and write `results/`.
@@ -142,7 +130,6 @@ def rerun(folder: Path, entry: str, run: str, results: Path) -> None:
     board's rule, the entry's score gets the verification level `rerun`.
     """
     from evals.board import levels
-    from evals.records import store
 
     path = levels.add_rerun(folder, entry, store.find_one(results, run))
     common.say(f"{path}: commit it; `evals board ingest {folder}` compares it with the entry")
@@ -150,7 +137,7 @@ def rerun(folder: Path, entry: str, run: str, results: Path) -> None:
 
 @click.command(no_args_is_help=True)
 @folder_argument
-@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Output folder.")
+@click.option("--out", required=True, type=common.FOLDER, help="Output folder.")
 def site(folder: Path, out: Path) -> None:
     """Write the pages of the board, or results folder, in DIR: HTML, feeds, data, badges.
 
@@ -164,8 +151,6 @@ def site(folder: Path, out: Path) -> None:
 
 def _print(result: EntryResult) -> None:
     """Print an entry's status, the reasons for it and its headline scores."""
-    from evals.terminal import figures
-
     common.say(f"{result.entry}: {result.status}")
     for line in result.reasons:
         common.say(f"    {line}")

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import click
 
+from evals.bundles.bundle import pack as write_bundle
 from evals.commands import common
 from evals.commands.groups import DefaultCommand, Entry, LazyGroup
+from evals.records import store
 
 COMMANDS = {
     "verify": Entry("verify:verify", "Verify a bundle: rescore every reply, compare every figure."),
@@ -22,7 +24,7 @@ def bundle() -> None:
 
 @click.command(cls=DefaultCommand, no_args_is_help=True)
 @click.argument("run", metavar="RUN", shell_complete=common.complete_runs)
-@click.argument("out", type=click.Path(path_type=Path, dir_okay=False), metavar="OUT.zip")
+@click.argument("out", type=common.FILE, metavar="OUT.zip")
 @common.results_option
 def pack(run: str, out: Path, results: Path) -> None:
     """Pack a run's records, card, environment and hashes into OUT.zip, for `evals bundle verify`.
@@ -30,9 +32,6 @@ def pack(run: str, out: Path, results: Path) -> None:
     If RUN names runs of several suites (`--run NAME`), a file is written for each: OUT-SUITE.zip. Runs of gated suites are
     packed without texts: ids, hashes, answer letters and scores only.
     """
-    from evals.bundles.bundle import pack as write_bundle
-    from evals.records import store
-
     runs = store.find_suites(results, run)
     for stored in runs:
         suite = store.slug(stored.card.config.suite)

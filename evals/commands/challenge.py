@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from evals.challenge import outcome as outcomes
+from evals.challenge.outcome import SUFFIX, ChallengeOutcome, file_name
+from evals.challenge.replies import Source, open_run_or_bundle
+from evals.challenge.summary import FILE_NAME
 from evals.commands import common
 from evals.plain import count_of, notice, one_line
-
-if TYPE_CHECKING:
-    from evals.challenge.outcome import ChallengeOutcome
-    from evals.challenge.replies import Source
 
 EXIT_STATUS = {"consistent": 0, "close": 0, "different": 1, "untestable": 3}
 MEANINGS = {
@@ -51,7 +51,7 @@ MEANINGS = {
 )
 @click.option(
     "--to",
-    type=click.Path(path_type=Path),
+    type=common.PATH,
     help="Where to write the outcome: a board's challenges/ENTRY, or a .json file; default: the RUN's folder.",
 )
 @click.option("--trust-remote-code", is_flag=True, help="Run code from the model's repository.")
@@ -74,12 +74,8 @@ def challenge(
     The model generates nothing: one forward pass over prompt and reply shows whether the reply's tokens could have been
     sampled from it under the recorded settings. Exit status: 0 consistent or close, 1 different, 3 untestable.
     """
-    import secrets
-
-    from evals.challenge import outcome as outcomes
     from evals.challenge.challenge import ChallengeRequest
     from evals.challenge.challenge import challenge as run_challenge
-    from evals.challenge.replies import open_run_or_bundle
 
     seed = secrets.randbits(32) if seed is None else seed
     request = ChallengeRequest(replies=replies, alpha=alpha, seed=seed)
@@ -99,8 +95,6 @@ def challenge(
 
 def _store(outcome: ChallengeOutcome, path: Path, stored: ChallengeOutcome | None) -> bool:
     """Write an outcome unless the stored one has to be kept; return whether it was written."""
-    from evals.challenge import outcome as outcomes
-
     if stored is None or outcomes.supersedes(outcome, stored):
         outcomes.write(path, outcome)
         return True
@@ -110,9 +104,6 @@ def _store(outcome: ChallengeOutcome, path: Path, stored: ChallengeOutcome | Non
 
 def _outcome_path(to: Path | None, source: Source) -> Path | None:
     """Return the path to write the outcome to, by default in the run's folder; None if it is not to be written."""
-    from evals.challenge.outcome import SUFFIX, file_name
-    from evals.challenge.summary import FILE_NAME
-
     if to is None:
         return source.folder / FILE_NAME if source.folder else None
     config = source.card.config

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from evals import load
 from evals.commands import common
+from evals.data import Data
 from evals.plain import count_of
-
-if TYPE_CHECKING:
-    from evals.suite import Check
+from evals.suite import Check
+from evals.suite import check as check_suite
 
 
 @click.command()
@@ -23,10 +23,6 @@ def check(
     suites: tuple[str, ...], protocol: str | None, data: Path | None, sample: bool, as_json: bool
 ) -> int:
     """Check suites without a model: unique ids, gold answers, and full marks for every ideal reply."""
-    from evals import load
-    from evals.data import Data
-    from evals.suite import check as check_suite
-
     checks: list[Check] = []
     for suite_name in suites:
         for protocol_name in [protocol] if protocol else load.protocol_names(suite_name):

@@ -9,17 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from evals import load
 from evals.commands import common
 from evals.commands.groups import Entry, LazyGroup
 from evals.commands.options import GroupedCommand, given_options, help_all, request_options
+from evals.commands.run import dry_run_or_detach, report_outcomes
 from evals.errors import UnknownName, UsageError
+from evals.interop.values import join_names
 from evals.plain import either
+from evals.records import store
+from evals.records.card import Card
 from evals.records.store import Run
+from evals.report.estimand_names import describe_estimand
+from evals.run.request import make_request
+from evals.terminal.layout import Column
+from evals.verdicts.formatting import format_amount, format_setting
+from evals.verdicts.grim import GrimTable, examine_claims, explanation
+from evals.verdicts.reported import Claim, claims_by_id, is_same_model
 
 if TYPE_CHECKING:
-    from evals.records.card import Card
-    from evals.verdicts.grim import GrimTable
-    from evals.verdicts.reported import Claim
     from evals.verdicts.reproduction import Finding, MeasuredScore
     from evals.verdicts.suite_run import SuiteRun
 
@@ -48,13 +56,10 @@ def claims() -> None:
 @common.json_option
 def list_(suite: str | None, model: str | None, results: Path, as_json: bool) -> None:
     """List published numbers with their sources."""
-    from evals.verdicts.reported import claims_by_id
-
     selected = _select_claims(claims_by_id(results), suite, model)
     if as_json:
         common.print_json({"claims": [{"id": name, "claim": claim} for name, claim in selected.items()]})
         return
-    from evals.terminal.layout import Column
 
     columns = [
         Column("claim", spill=30), Column("value", right=True), Column("protocol", drop=1),
@@ -64,15 +69,11 @@ def list_(suite: str | None, model: str | None, results: Path, as_json: bool) ->
 
 
 def _conditions_text(conditions: dict[str, Any]) -> str:
-    from evals.verdicts.formatting import format_setting
-
     return ", ".join(f"{name} {format_setting(value)}" for name, value in conditions.items())
 
 
 def _select_claims(all_claims: dict[str, Claim], suite: str | None, model: str | None) -> dict[str, Claim]:
     """Return the claims for a suite and a model (None: any); raises UnknownName if there are none."""
-    from evals.verdicts.reported import is_same_model
-
     suite_name = None if suite is None else suite.replace("_", "-")
     selected = {
         name: claim
@@ -91,7 +92,7 @@ def _select_claims(all_claims: dict[str, Claim], suite: str | None, model: str |
 def _claim_row(name: str, claim: Claim) -> list[str]:
     marks = [*(["superseded"] if claim.superseded else []), *(["erratum"] if claim.erratum else [])]
     conditions = ", ".join([*claim.knobs, *marks])
-    score = _score_text(claim.value, claim.unit)
+    score = format_amount(claim.value, claim.unit)
     return [name, score, claim.protocol or "unknown", str(claim.date or ""), conditions]
 
 
@@ -102,7 +103,6 @@ def _claim_row(name: str, claim: Claim) -> list[str]:
 @common.json_option
 def show(claim: str, results: Path, as_json: bool) -> None:
     """Show what is known about a published number, and what is not."""
-    from evals.verdicts.reported import claims_by_id
     from evals.verdicts.reproduction import relevant_conditions
 
     name, published = _find_claim(claim, claims_by_id(results))
@@ -111,7 +111,9 @@ def show(claim: str, results: Path, as_json: bool) -> None:
     if as_json:
         common.print_json({"id": name, "claim": published, "unknown": unknown})
         return
-    common.say(f"{published.model} on {published.benchmark}: {_score_text(published.value, published.unit)}")
+    common.say(
+        f"{published.model} on {published.benchmark}: {format_amount(published.value, published.unit)}"
+    )
     for label, text in (
         ("suite", f"{published.suite}, protocol {published.protocol or 'unknown'}"),
         ("metric", published.metric or "not stated"),
@@ -161,8 +163,6 @@ def check(
     significant, else `inconclusive`. Exit status: 1 if different from a number, else 0 if equivalent to one, else 3.
     With --grid: 1 if a number cannot be a share of its benchmark's items, else 0.
     """
-    from evals.records import store
-
     if grid:
         if run is not None or within is not None:
             raise UsageError("--grid checks published numbers; it cannot be combined with a run or --within")
@@ -175,10 +175,6 @@ def check(
 
 
 def _check_grid(suite: str | None, model: str | None, results: Path, *, as_json: bool) -> int:
-    from evals import load
-    from evals.verdicts.grim import examine_claims
-    from evals.verdicts.reported import claims_by_id
-
     tables = examine_claims(_select_claims(claims_by_id(results), suite, model), load.item_counts())
     if as_json:
         common.print_json({"tables": tables})
@@ -189,8 +185,6 @@ def _check_grid(suite: str | None, model: str | None, results: Path, *, as_json:
 
 
 def _print_grim_table(table: GrimTable) -> None:
-    from evals.verdicts.grim import explanation
-
     tested = [result for result in table.results if result.is_possible is not None]
     impossible = [result for result in tested if not result.is_possible]
     item_count = f"{table.items:,} items" if table.items else "number of items unknown"
@@ -223,7 +217,6 @@ def _compare_with_published(
 ) -> int:
     from evals.run.overview import overview
     from evals.verdicts import noise
-    from evals.verdicts.reported import claims_by_id
     from evals.verdicts.reproduction import check_claims, measured_scores, with_noise
 
     run_overview = overview(runs)
@@ -290,18 +283,16 @@ def _suite_runs(runs: Sequence[Run], measurement: MeasuredScore) -> list[SuiteRu
 
 
 def _print_finding(finding: Finding) -> None:
-    from evals.report.estimand_names import describe_estimand
-
     unit = finding.unit
     scale, points = _scale(unit)
     common.say(f"{finding.claim}: {_verdict_text(finding)}")
     interval = (
-        f" [{_score_text(finding.low, unit)}, {_score_text(finding.high, unit)}]"
+        f" [{format_amount(finding.low, unit)}, {format_amount(finding.high, unit)}]"
         if finding.low is not None
         else ""
     )
     common.say(
-        f"    claimed {_score_text(finding.claimed, unit)}, measured {_score_text(finding.measured, unit)}{interval}"
+        f"    claimed {format_amount(finding.claimed, unit)}, measured {format_amount(finding.measured, unit)}{interval}"
     )
     if finding.difference is not None:
         low, high = (scale * (limit or 0.0) for limit in (finding.difference_low, finding.difference_high))
@@ -337,16 +328,8 @@ def _verdict_text(finding: Finding) -> str:
     return finding.verdict
 
 
-def _score_text(value: float | None, unit: str) -> str:
-    if value is None:
-        return "-"
-    return f"{100 * value:.2f} %" if unit == "fraction" else f"{value:.4g} {unit}"
-
-
 def _find_claim(prefix: str, all_claims: dict[str, Claim]) -> tuple[str, Claim]:
     """Return the id of the claim `prefix`, or of the only one whose id begins with it, and the claim; raises UsageError otherwise."""
-    from evals.interop.values import join_names
-
     if prefix in all_claims:
         return prefix, all_claims[prefix]
     matches = [name for name in all_claims if name.startswith(prefix.lower())]
@@ -369,11 +352,7 @@ def reproduce(claim: str, model: str, **options: Any) -> int:
     Options are those of `evals run`. Exit status as for `evals claims check`; 2 if nothing could be
     started, 130 if interrupted.
     """
-    from evals import load
-    from evals.commands.run import dry_run_or_detach, report_outcomes
-    from evals.run.request import make_request
     from evals.run.session import Session
-    from evals.verdicts.reported import claims_by_id
 
     results: Path = options["results"]
     name, published = _find_claim(claim, claims_by_id(results))

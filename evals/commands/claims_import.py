@@ -12,7 +12,7 @@ from evals.plain import count_of
 
 @click.command("import")
 @click.argument("source", type=click.Choice(["every-eval-ever"]), metavar="every-eval-ever")
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
+@click.argument("folder", type=common.FOLDER, metavar="DIR")
 @common.results_option
 def import_(source: str, folder: Path, results: Path) -> None:
     """Import DIR, a copy of Every Eval Ever's datastore, as published numbers with their sources.

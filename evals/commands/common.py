@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from math import isfinite
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import msgspec
+
+from evals.errors import EvalsError
+from evals.plain import notice, plain
+from evals.remote.address import is_address
+from evals.terminal.layout import Column, width, wrap
+from evals.terminal.layout import table as layout_table
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -21,9 +29,10 @@ if TYPE_CHECKING:
     from evals.run.dry_run import Forecast
     from evals.run.model_run import Outcome
     from evals.run.sweep_totals import Totals
-    from evals.terminal.layout import Column
 
 F = TypeVar("F", bound=Callable[..., Any])
+PATH = click.Path(path_type=Path)
+FILE, FOLDER = click.Path(path_type=Path, dir_okay=False), click.Path(path_type=Path, file_okay=False)
 
 
 class ResultsFolder(click.Path):
@@ -36,8 +45,6 @@ class ResultsFolder(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """Return the folder, or for an address its copy in the cache; raises StoreError."""
-        from evals.remote.address import is_address
-
         if is_address(value) and not (ctx and ctx.resilient_parsing):
             from evals.records import mirror
 
@@ -111,19 +118,15 @@ def data_options(function: F) -> F:
     )(function)
     return click.option(
         "--data",
-        type=click.Path(path_type=Path),
+        type=PATH,
         help="Local mirror: a folder with a subfolder per suite, or one suite's file.",
     )(function)
 
 
 def complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete the name of a run (`last`, MODEL/SUITE if unique, short or full id); its suite and model are shown as help."""
-    from collections import Counter
-
     from click.shell_completion import CompletionItem
 
-    from evals.errors import EvalsError
-    from evals.plain import plain
     from evals.records import store
     from evals.records.names import short_ids
 
@@ -191,9 +194,6 @@ def say(message: str, *, no_wrap: bool = False, indent: int = 4) -> None:
 
     `indent`: number of spaces before continuation lines.
     """
-    from evals.plain import plain
-    from evals.terminal.layout import width, wrap
-
     for line in wrap(plain(message), None if no_wrap else width(), indent=" " * indent):
         click.echo(line)
 
@@ -206,8 +206,6 @@ def say_more(count: int, hint: str, *, indent: str = "") -> None:
 
 def results_flag(results: Path) -> str:
     """Return ` --results DIR` for a suggested command, empty for the default folder."""
-    from shlex import quote
-
     from evals.remote.cache import display_path
 
     return "" if results == Path("results") else f" --results {quote(display_path(results))}"
@@ -221,8 +219,6 @@ def say_next_commands(card: Card, results: Path) -> None:
 
 def note(message: str) -> None:
     """Print a line on standard error."""
-    from evals.plain import notice
-
     notice(message)
 
 
@@ -243,7 +239,6 @@ def print_forecasts(
 ) -> int:
     """Print forecasts; return exit status 2 if none of the runs could be started here. `totals`: those of a sweep."""
     from evals.terminal import forecasts as forecast_text
-    from evals.terminal.layout import width
     from evals.verdicts import reported
 
     claims = reported.load_claims(results if (results / "claims").is_dir() else None)
@@ -293,15 +288,9 @@ RUN_FIELDS = (
 """Fields of a card that are copied to the JSON object."""
 
 
-def table(title: str, columns: Iterable[tuple[str, str] | Column], rows: Iterable[Iterable[str]]) -> None:
-    """Print a table that fits the terminal; a column is a (heading, alignment) pair or a `Column`."""
-    from evals.terminal.layout import Column, table, width
-
-    parsed = [
-        column if isinstance(column, Column) else Column(column[0], right=column[1] == "right")
-        for column in columns
-    ]
-    print_lines(table(parsed, [(title, [list(row) for row in rows])], width()))
+def table(title: str, columns: Sequence[Column], rows: Iterable[Iterable[str]]) -> None:
+    """Print a table that fits the terminal."""
+    print_lines(layout_table(columns, [(title, [list(row) for row in rows])], width()))
 
 
 def print_lines(lines: Iterable[str]) -> None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from evals.commands import common
+from evals.report.estimand_names import Estimand, describe_estimand
 from evals.terminal.layout import Column
 from evals.verdicts import formatting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from evals.report.estimand_names import Estimand
     from evals.verdicts.compare import Comparison, Row
 
 MAX_SAMPLES = 20
@@ -144,8 +143,6 @@ def _print(comparison: Comparison, rows_to_show: Sequence[Row]) -> None:
 
 def _method_lines(comparison: Comparison) -> Iterator[str]:
     """Yield the method and the estimand of the headline intervals."""
-    from evals.report.estimand_names import describe_estimand
-
     headline_rows = [row for row in comparison.pairs if row.headline]
     adjusted = sum(row.low_adjusted is not None for row in headline_rows)
     metrics_by_method: dict[str, dict[str, None]] = {}

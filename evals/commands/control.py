@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evals.commands import common
+from evals.report.estimand_names import describe_estimand
+from evals.report.statistics import Interval
 from evals.terminal.layout import Column, table, width
 
 if TYPE_CHECKING:
-    from evals.report.statistics import Interval
     from evals.verdicts.control_variates import AdjustedScore
 
 COLUMNS = (
@@ -38,8 +39,6 @@ def show(run: str, controls: Sequence[str], results: Path, *, as_json: bool) -> 
 
 
 def _print(score: AdjustedScore) -> None:
-    from evals.report.estimand_names import describe_estimand
-
     title = f"{score.suite}: {score.model} on {score.n:,} of {score.population:,} items ({score.metric})"
     rows = [
         ["subset, unadjusted", *_cells(score.unadjusted, score.unit), f"{score.n:,}"],

@@ -35,7 +35,7 @@ REFRESH_S = 60.0
 @click.option(
     "--export",
     "folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=common.FOLDER,
     metavar="FOLDER",
     help="Write a static copy of the leaderboard (HTML, JSON, CSV) instead of serving.",
 )

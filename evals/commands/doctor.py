@@ -12,7 +12,7 @@ from typing import TypeAlias
 import click
 
 from evals.commands import common
-from evals.errors import install_command
+from evals.errors import EvalsError, UsageError, install_command
 
 EXTRAS = {
     "local": ("xllamacpp", "the embedded model smollm2"),
@@ -77,7 +77,6 @@ def _check_iupac_names() -> Finding:
 
 def _check_models() -> list[Finding]:
     from evals import load
-    from evals.errors import EvalsError
 
     try:
         load.model("smollm2")
@@ -89,7 +88,6 @@ def _check_models() -> list[Finding]:
 def _check_profiles() -> list[Finding]:
     """Check whether this machine's GPUs can serve each model of the Intern-S1 family."""
     from evals import gpus, profiles
-    from evals.errors import UsageError
 
     models = [
         profile
@@ -109,7 +107,6 @@ def _check_profiles() -> list[Finding]:
 def _installed_engines() -> str:
     """Return the installed inference servers with their versions."""
     from evals import load
-    from evals.errors import UsageError
     from evals.model_adapters.common import launch
 
     versions = []

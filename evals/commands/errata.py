@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from evals import disk, load
 from evals.commands import common
 from evals.commands.groups import Entry, LazyGroup
-from evals.errors import UsageError
+from evals.data import errata as data_errata
 from evals.plain import count_of
+from evals.records import store
+from evals.terminal.layout import Column
 
 if TYPE_CHECKING:
     from evals.verdicts.suspect_items import SuspectItemReport
@@ -38,9 +41,6 @@ def errata() -> None:
 @common.json_option
 def list_(suite: str | None, as_json: bool) -> None:
     """List known errors in one suite or in all."""
-    from evals import load
-    from evals.data import errata as data_errata
-
     names = [load.resolve_suite_name(suite)] if suite else load.suite_names()
     errata_by_suite = {name: data_errata.entries(name) for name in names}
     if as_json:
@@ -67,9 +67,7 @@ def list_(suite: str | None, as_json: bool) -> None:
     type=click.IntRange(2),
     help="Minimum number of models that agree; default: three quarters of them.",
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write a draft errata file for review."
-)
+@click.option("--out", type=common.FILE, help="Write a draft errata file for review.")
 @common.results_option
 @common.json_option
 def suggest(
@@ -79,7 +77,6 @@ def suggest(
 
     The draft contains ids and answers only, and is not accepted as an errata file until each item's kind is decided.
     """
-    from evals.records import store
     from evals.verdicts.suspect_items import find_suspect_items
 
     suspects = find_suspect_items([store.find_one(results, name) for name in runs], min_models=min_models)
@@ -92,7 +89,7 @@ def suggest(
         f"{count_of(len(suspects.items), 'item')} of {suspects.suite} to which at least {suspects.least} of {len(suspects.models)} models "
         "give the same answer, other than the gold answer"
     )
-    columns = [(name, "left") for name in ("id", "group", "gold", "their answer")] + [("models", "right")]
+    columns = [*map(Column, ("id", "group", "gold", "their answer")), Column("models", right=True)]
     rows = (
         [
             item.id,
@@ -130,10 +127,8 @@ def _write_draft(out: Path, suspects: SuspectItemReport) -> None:
             f"source = {_toml_string('evals errata suggest: ' + ', '.join(item.models))}",
             f"items = {{ {_toml_string(item.id)} = {_toml_string(item.answer)} }}",
         ]
-    try:
+    with disk.naming(out):
         out.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {out}: {error.strerror}") from None
 
 
 def _toml_string(text: str) -> str:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from evals.commands import common
 from evals.errors import UnknownName, UsageError
-
-if TYPE_CHECKING:
-    from evals.interop.sinks import ExportResult
-    from evals.records.store import Run
+from evals.interop.sinks import ExportResult
+from evals.records import store
+from evals.records.store import Run
 
 FILE_FORMATS = {
     "every-eval-ever": "every_eval_ever:write",
@@ -32,7 +30,7 @@ STORES = {"mlflow": "mlflow:write", "postgres": "postgres:write"}
 @click.command()
 @click.argument("format_", metavar="FORMAT")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=common.complete_runs)
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Output folder.")
+@click.option("--out", type=common.FOLDER, help="Output folder.")
 @click.option("--model-id", metavar="ORG/NAME", help="Developer and name of the model, for every-eval-ever.")
 @click.option(
     "--to",
@@ -59,7 +57,6 @@ def export(
     postgres are idempotent.
     """
     from evals.interop.formats import load_function
-    from evals.records import store
 
     if format_ not in (*FILE_FORMATS, *STORES):
         raise UnknownName("format", format_, (*FILE_FORMATS, *STORES))

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
+from evals import disk
 from evals.commands import common
 from evals.commands.groups import DefaultCommand, Entry, LazyGroup
+from evals.report.estimand_names import describe_estimand
 from evals.terminal.layout import Column
 from evals.verdicts import formatting
 
@@ -47,11 +50,9 @@ def gate() -> None:
 @click.command(cls=DefaultCommand, no_args_is_help=True)
 @click.argument("candidate", metavar="CANDIDATE", shell_complete=common.complete_runs)
 @baseline_option
-@click.option("--policy", "policy_file", required=True, type=click.Path(path_type=Path), help="TOML file.")
-@click.option("--junit", type=click.Path(path_type=Path), help="Write the report as JUnit XML.")
-@click.option(
-    "--markdown", type=click.Path(path_type=Path), help="Append the report as Markdown (for a job summary)."
-)
+@click.option("--policy", "policy_file", required=True, type=common.PATH, help="TOML file.")
+@click.option("--junit", type=common.PATH, help="Write the report as JUnit XML.")
+@click.option("--markdown", type=common.PATH, help="Append the report as Markdown (for a job summary).")
 @common.latest_option
 @common.trust_option
 @common.results_option
@@ -70,19 +71,14 @@ def judge(candidate: str, as_json: bool, junit: Path | None, markdown: Path | No
 
 def write_files(report: GateReport, *, junit: Path | None, markdown: Path | None) -> None:
     """Write the report as JUnit XML, and append it to a Markdown file, which may be a summary shared by several jobs."""
-    from evals import disk
-    from evals.errors import UsageError
     from evals.verdicts import gate_report_files
 
-    try:
-        if junit is not None:
-            with disk.naming(junit):
-                junit.write_bytes(gate_report_files.junit(report))
-        if markdown is not None:
-            with disk.naming(markdown), markdown.open("a", encoding="utf-8") as stream:
-                stream.write(gate_report_files.markdown(report))
-    except OSError as error:
-        raise UsageError(f"cannot write {error.filename}: {error.strerror}") from None
+    if junit is not None:
+        with disk.naming(junit):
+            junit.write_bytes(gate_report_files.junit(report))
+    if markdown is not None:
+        with disk.naming(markdown), markdown.open("a", encoding="utf-8") as stream:
+            stream.write(gate_report_files.markdown(report))
 
 
 def print_report(report: GateReport, *, as_json: bool) -> int:
@@ -119,15 +115,13 @@ COLUMNS = (
 @click.command()
 def schema() -> None:
     """Print the JSON schema of `gate --json`."""
-    import msgspec
-
     from evals.verdicts.gate import GateReport
 
     common.print_json(msgspec.json.schema(GateReport))
 
 
 @click.command()
-@click.argument("policy_file", type=click.Path(path_type=Path), metavar="POLICY.toml")
+@click.argument("policy_file", type=common.PATH, metavar="POLICY.toml")
 @baseline_option
 @click.option("--again", metavar="RUN", help="A second run of the same model, to estimate run-to-run noise.")
 @click.option(
@@ -210,7 +204,6 @@ def _compute_plan(
 
 
 def _print_plan(forecast: Plan) -> None:
-    from evals.report.estimand_names import describe_estimand
     from evals.verdicts.gate import displayed_verdict
 
     columns = (

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from evals.commands import common
 from evals.errors import UnknownName, UsageError
-
-if TYPE_CHECKING:
-    from evals.records.card import Card
+from evals.interop import formats
+from evals.records.card import Card
 
 DIRECT_READERS = {"replies": "replies:read_replies", "matbench": "matbench:read_results"}
 """Format with a reader that creates the runs itself -> module:function in `evals.interop`."""
@@ -34,8 +33,6 @@ def import_(arguments: tuple[str, ...], as_json: bool, **options: Any) -> None:
     "order"}), matbench, lm-eval, opencompass, vlmevalkit, scieval, inspect, evalscope, lighteval, helm, chembench,
     mathvista, mathvision, mmlu-pro, mmmu.
     """
-    from evals.interop import formats
-
     if len(arguments) > 2:
         raise UsageError(f"expected [FORMAT] PATH, got {' '.join(arguments)}")
     path = Path(arguments[-1])
@@ -60,7 +57,6 @@ def import_(arguments: tuple[str, ...], as_json: bool, **options: Any) -> None:
 def _import_runs(
     format_name: str, source: Path, path: Path, options: dict[str, Any]
 ) -> tuple[list[Card], list[str]]:
-    from evals.interop import formats
     from evals.interop.foreign import import_all
     from evals.interop.replies import ImportRequest
 

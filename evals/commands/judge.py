@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +12,17 @@ import click
 import msgspec
 from msgspec import Struct
 
-from evals import disk
+from evals import disk, load
 from evals.commands import common
 from evals.commands.groups import Entry, LazyGroup
-from evals.errors import DataError, Unreadable, UsageError
+from evals.errors import DataError, UnknownName, Unreadable, UsageError
 from evals.plain import count_of
+from evals.records import store
+from evals.run.judging import make_judge
+from evals.scorers.judge.agreement import RatedPair, agreement, ppi, rogan_gladen
+from evals.types import Score
 
 if TYPE_CHECKING:
-    from evals.scorers.judge.agreement import RatedPair
     from evals.scorers.judge.judge import Judge, Template
 
 
@@ -61,9 +65,7 @@ def judge() -> None:
 
 @click.command()
 @click.argument("model", metavar="JUDGE")
-@click.option(
-    "--labels", type=click.Path(path_type=Path), required=True, help="JSON Lines file with human verdicts."
-)
+@click.option("--labels", type=common.PATH, required=True, help="JSON Lines file with human verdicts.")
 @click.option("--run", metavar="RUN", help="Run whose score is to be corrected.")
 @click.option(
     "--template",
@@ -82,9 +84,6 @@ def calibrate(
     Lines {"label": true, "question": ..., "reference": ..., "candidate": ...} are sent to the judge. With --run, lines
     {"label": true, "id": ..., "repeat": 0} label replies of the run, whose verdicts are used.
     """
-    from evals import load
-    from evals.run.judging import make_judge
-
     lines = _read_labels(labels)
     lines_with_id = [line for line in lines if line.id is not None]
     if lines_with_id and (run is None or len(lines_with_id) < len(lines)):
@@ -105,9 +104,6 @@ def calibrate(
 
 
 def _load_template(name: str) -> Template:
-    from importlib.resources import files
-
-    from evals.errors import UnknownName
     from evals.scorers.judge.judge import template
 
     names = sorted(
@@ -146,7 +142,6 @@ async def _ask_judge(
     judge_model: Judge, template: Template, lines: Sequence[Label]
 ) -> tuple[list[RatedPair], int]:
     """Return the label and the judge's verdict on each line, and the number of lines without a readable verdict."""
-    from evals.scorers.judge.agreement import RatedPair
 
     async def decide(line: Label) -> RatedPair | None:
         try:
@@ -173,8 +168,6 @@ def _item_of(line: Label) -> str:
 def _make_calibration(
     name: str, template_name: str, pairs: Sequence[RatedPair], labels: int, unreadable: int = 0
 ) -> Calibration:
-    from evals.scorers.judge.agreement import agreement
-
     statistics = agreement(pairs)
     tpr, tnr = (
         None if rate is None else (1 - rate[0], 1 - rate[2], 1 - rate[1])
@@ -193,9 +186,6 @@ def _make_calibration(
 
 def _read_verdicts(results: Path, run: str) -> tuple[dict[tuple[str, int], bool], bool]:
     """Return whether each answer of a run is right, by sample and repeat, and whether all verdicts are from a judge."""
-    from evals.records import store
-    from evals.types import Score
-
     verdicts, all_judged = {}, True
     for record in store.find_one(results, run).compact_records():
         score = next(iter(record.scores.values()), None)
@@ -207,8 +197,6 @@ def _read_verdicts(results: Path, run: str) -> tuple[dict[tuple[str, int], bool]
 
 def _calibrate_on_run(results: Path, run: str, lines: Sequence[Label], judge_model: Judge) -> Calibration:
     """Compare a run's verdicts with labels of its replies, and correct its score by prediction-powered inference."""
-    from evals.scorers.judge.agreement import RatedPair, ppi
-
     verdicts, _ = _read_verdicts(results, run)
     labelled: dict[tuple[str, int], bool] = {}
     for line in lines:
@@ -231,8 +219,6 @@ def _add_corrected_score(
     calibration: Calibration, pairs: Sequence[RatedPair], results: Path, run: str
 ) -> None:
     """Add a run's score corrected for the judge's errors; raises UsageError unless a judge gave all of its verdicts."""
-    from evals.scorers.judge.agreement import rogan_gladen
-
     verdicts, all_judged = _read_verdicts(results, run)
     if not all_judged or not verdicts:
         raise UsageError(f"run {run}: not all verdicts are from a judge; label its replies by id instead")

@@ -11,9 +11,11 @@ import click
 from evals import load
 from evals.collection import COLLECTIONS, Collection
 from evals.commands import common
-from evals.errors import UsageError
+from evals.errors import EvalsError, UsageError
 from evals.labels import ProtocolName
 from evals.plain import percent
+from evals.terminal.layout import Column, Section, table, width
+from evals.verdicts.formatting import format_rule
 
 if TYPE_CHECKING:
     from evals.profiles import Profile
@@ -127,7 +129,6 @@ def _list_models(results: Path, *, as_json: bool) -> None:
     for entry in entries:
         origin = f" (from {entry['origin']})" if entry["origin"] else ""
         common.say(f"{entry['name']:<14} {entry['about']}{origin}", indent=15)
-    from evals.terminal.layout import Column
 
     columns = [
         Column("profile"), Column("model"), Column("context", right=True, drop=3), Column("input", drop=1, no_wrap=True),
@@ -163,7 +164,6 @@ def _profile_row(profile: Profile) -> tuple[str, ...]:
 
 
 def _list_runs(results: Path, *, as_json: bool) -> None:
-    from evals.errors import EvalsError
     from evals.records import store
 
     entries: list[dict[str, Any]] = []
@@ -191,7 +191,6 @@ def _list_runs(results: Path, *, as_json: bool) -> None:
         common.say(f"No runs in {results}.")
         return
     from evals.records.names import short_ids
-    from evals.terminal.layout import Column
 
     ids = short_ids(entry["run"] for entry in entries)
     columns = [
@@ -211,7 +210,6 @@ def _list_protocols(results: Path, *, as_json: bool) -> None:
     if as_json:
         common.print_json({"protocols": entries})
         return
-    from evals.terminal.layout import Column, Section, table, width
 
     columns = [
         Column("protocol", no_wrap=True), Column("metric", drop=2), Column("repeats", right=True, drop=1), Column("scored by"),
@@ -224,8 +222,6 @@ def _list_protocols(results: Path, *, as_json: bool) -> None:
 
 
 def _protocol_row(entry: dict[str, Any]) -> list[str]:
-    from evals.verdicts.formatting import format_rule
-
     rules = ", ".join(map(format_rule, entry["scorers"].values()))
     shots = f"{entry['shots']} few-shot examples" if entry["shots"] else ""
     scored_by = "; ".join(filter(None, [entry["refuses"] or rules, shots, entry["words"]]))

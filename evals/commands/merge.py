@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import msgspec
 
 from evals.commands import common
 from evals.errors import UsageError
+from evals.merging.table import METHODS
 
 
 @click.command()
-@click.argument(
-    "recipe", type=click.Path(path_type=Path, dir_okay=False), metavar="RECIPE.toml", required=False
-)
+@click.argument("recipe", type=common.FILE, metavar="RECIPE.toml", required=False)
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=common.FOLDER,
     help="Write the checkpoint here; default: the cache, where -m merge:RECIPE.toml finds it.",
 )
 @click.option("--methods", is_flag=True, help="List the methods with their parameters and exit.")
@@ -47,8 +47,6 @@ def merge(recipe: Path | None, out: Path | None, methods: bool, yes: bool, trust
 
 
 def _list_methods() -> None:
-    from evals.merging.table import METHODS
-
     for name, method in METHODS.items():
         parameters = [f"{field} = {value}" for field, value in _default_parameters(method.parameters).items()]
         common.say(
@@ -60,6 +58,4 @@ def _list_methods() -> None:
 
 
 def _default_parameters(parameters: type) -> dict[str, object]:
-    import msgspec
-
     return {name: value for name, value in msgspec.to_builtins(parameters()).items() if value is not None}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from evals import disk
+from evals import disk, load
 from evals.commands import common
 from evals.errors import UsageError
 
@@ -19,11 +19,9 @@ from evals.errors import UsageError
 @click.command()
 @click.argument("kind", type=click.Choice(["suite", "adapter"]))
 @click.argument("name")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Output folder; default: NAME.")
+@click.option("--out", type=common.FOLDER, help="Output folder; default: NAME.")
 def new(kind: str, name: str, out: Path | None) -> None:
     """Create a package with a working suite or adapter called NAME, its entry point and a test."""
-    from evals import load
-
     module = name.replace("-", "_")
     if not module.isidentifier() or not module.islower() or not module.isascii():
         raise UsageError(f"{name!r}: use lower-case letters, digits and hyphens, beginning with a letter")

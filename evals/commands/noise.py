@@ -11,6 +11,10 @@ import click
 from evals.commands import common
 from evals.commands.options import given_options, request_options
 from evals.errors import UsageError
+from evals.records.names import NOISE_PREFIX
+from evals.run.request import make_request
+from evals.terminal.layout import Column
+from evals.verdicts import formatting
 
 if TYPE_CHECKING:
     from evals.verdicts.noise import RepeatabilityReport
@@ -105,8 +109,6 @@ def _run_repeatedly(
 ) -> list[str]:
     """Run the suites `times` times, each with its own sampling seed, and return the names of the runs."""
     from evals import api
-    from evals.records.names import NOISE_PREFIX
-    from evals.run.request import make_request
 
     if not model or not suites:
         raise UsageError("expected a model and at least one suite: evals gate noise MODEL SUITE...")
@@ -123,7 +125,6 @@ def _run_repeatedly(
 
 
 def _print(reports: list[RepeatabilityReport]) -> None:
-    from evals.verdicts import formatting
 
     rows = [
         (
@@ -139,6 +140,6 @@ def _print(reports: list[RepeatabilityReport]) -> None:
         for report in reports
     ]
     headings = ("suite", "protocol", "model", "metric", "runs", "s_r", "limit r", "discordance")
-    common.table("", [(name, "left" if i < 4 else "right") for i, name in enumerate(headings)], rows)
+    common.table("", [Column(name, right=i >= 4) for i, name in enumerate(headings)], rows)
     if any(len(report.values) < 5 for report in reports):
         common.say("with fewer than five runs, the limit itself is uncertain by a factor of about two")

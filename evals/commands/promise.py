@@ -6,13 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import click
+from msgspec import json
 
+from evals import disk
 from evals.commands import common
+from evals.errors import UsageError
+from evals.load import without_secrets
+from evals.report.estimand_names import describe_estimand
 
 
 @click.command()
-@click.argument("policy_file", type=click.Path(path_type=Path), metavar="POLICY.toml")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.json")
+@click.argument("policy_file", type=common.PATH, metavar="POLICY.toml")
+@click.argument("file", type=common.FILE, metavar="FILE.json")
 @click.option("--suites", multiple=True, metavar="SUITE", help="Only this suite; can be repeated.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Items per suite, as in `evals run`.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed for subset and sampling.")
@@ -25,12 +30,6 @@ def promise(policy_file: Path, file: Path, suites: tuple[str, ...], **options: A
     `evals run ... --promise FILE.json` stores it on the card; `evals gate`, `evals bundle verify`, `evals show RUN` and the
     dashboard then report whether it was kept. Commit the file before the run as evidence of the date.
     """
-    from msgspec import json
-
-    from evals import disk
-    from evals.errors import UsageError
-    from evals.load import without_secrets
-    from evals.report.estimand_names import describe_estimand
     from evals.run.job import Options
     from evals.verdicts import policy_promises
 
@@ -38,10 +37,7 @@ def promise(policy_file: Path, file: Path, suites: tuple[str, ...], **options: A
     promised = policy_promises.make_promise(policy_file, Options(**options), suites=suites)
     if file.exists():
         raise UsageError(f"{file} already exists; promises are not overwritten")
-    try:
-        disk.replace(file, json.format(json.encode(promised), indent=1) + b"\n")
-    except OSError as error:
-        raise UsageError(f"cannot write {file}: {error.strerror or error}") from None
+    disk.replace(file, json.format(json.encode(promised), indent=1) + b"\n")
     for suite in promised.suites:
         items = "all items" if suite.limit is None else f"{suite.limit} items"
         common.say(

@@ -12,11 +12,12 @@ import click
 from evals.commands import common, detached
 from evals.commands.common import json_option, note, trust_option
 from evals.commands.options import GroupedCommand, given_options, help_all, request_options
+from evals.errors import UsageError
+from evals.records.card import Card
+from evals.run.request import RunRequest, changed_options, is_sweep, make_request, read_request, read_settings
 
 if TYPE_CHECKING:
-    from evals.records.card import Card
     from evals.run.model_run import Outcome
-    from evals.run.request import RunRequest
 
 
 @click.command(cls=GroupedCommand)
@@ -38,17 +39,20 @@ def run(suites: tuple[str, ...], quiet: bool, as_json: bool, **options: Any) -> 
     started or every call to a model failed, 130 interrupted.
     """
     from evals.run.session import Session
-    from evals.verdicts import early_stopping
 
     if (sweep := _read_sweep(suites)) is not None:
+        settings, file_name = sweep
         from evals.commands import sweep as sweeps
 
-        settings, file_name = sweep
         return sweeps.run(settings, given_options(options), file_name, quiet=quiet, as_json=as_json)
     request = _make_request(suites, given_options(options))
     if (status := dry_run_or_detach(request, as_json=as_json)) is not None:
         return status
-    early_stop = early_stopping.early_stopping_gate(request)
+    early_stop = None
+    if request.against is not None or request.policy is not None or request.until_decided:
+        from evals.verdicts.early_stopping import early_stopping_gate
+
+        early_stop = early_stopping_gate(request)
     outcomes = Session(request, say=note, quiet=quiet, early_stop=early_stop).run()
     unfinished = any(outcome.interrupted or outcome.fault for outcome in outcomes)
     if early_stop is not None and not unfinished:
@@ -78,9 +82,6 @@ def report_outcomes(outcomes: Sequence[Outcome], *, as_json: bool, results: Path
 
 def _read_sweep(suites: Sequence[str]) -> tuple[dict[str, Any], str] | None:
     """Return the settings of a sweep file and its name; None if no sweep file is given."""
-    from evals.errors import UsageError
-    from evals.run.request import is_sweep, read_settings
-
     files = [name for name in suites if name.endswith(".toml")]
     if len(files) != 1 or not is_sweep(settings := read_settings(Path(files[0]))):
         return None
@@ -91,9 +92,6 @@ def _read_sweep(suites: Sequence[str]) -> tuple[dict[str, Any], str] | None:
 
 def _make_request(suites: Sequence[str], options: dict[str, Any]) -> RunRequest:
     """Merge a request file with the command line, which takes precedence."""
-    from evals.errors import UsageError
-    from evals.run.request import changed_options, make_request, read_request
-
     files = [name for name in suites if name.endswith(".toml")]
     if not files:
         return make_request({**options, "suites": suites})

@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING
 import click
 from msgspec import structs
 
+from evals import load, profiles
 from evals.commands import common
 from evals.errors import UsageError
+from evals.labels import ProtocolName
 from evals.plain import count_of
+from evals.profiles import Price
+from evals.records import store
+from evals.records.card import Card
+from evals.records.store import Run
 from evals.records.writer import Writer
+from evals.run.judging import with_judge
+from evals.suite import Suite
+from evals.types import Failure, Record, Score
 
 if TYPE_CHECKING:
-    from evals.profiles import Price
-    from evals.records.card import Card
-    from evals.records.store import Run
     from evals.run.rescore import Change
-    from evals.suite import Suite
-    from evals.types import Failure, Record, Score
 
 MAX_CHANGES = 40
 
@@ -39,9 +43,6 @@ def score(
 
     With --judge, a judge model grades the replies that it has not graded yet.
     """
-    from evals import profiles
-    from evals.records import store
-
     for stored in store.find(results, run):
         _rescore_run(
             stored,
@@ -56,8 +57,6 @@ def _rescore_run(
     run: Run, protocol: str | None, *, judge: str | None, price: Price | None, as_json: bool
 ) -> None:
     """Rescore a run, or a copy of it for another protocol or judge, and print the changes and the scores."""
-    from evals import load
-    from evals.run.judging import with_judge
     from evals.run.overview import Overview
     from evals.run.rescore import rescore, store_final_metrics
 
@@ -96,9 +95,6 @@ def _rescore_run(
 
 def _scoring_suite(card: Card, protocol: str) -> Suite:
     """Return a run's suite under a protocol, or under its reworded form if the run did not use the protocol's prompts."""
-    from evals import load
-    from evals.labels import ProtocolName
-
     suite = load.recorded_suite(card.config.suite, protocol)[0]
     if protocol == card.config.protocol or suite.upstream is None:
         return suite
@@ -113,8 +109,6 @@ def _copy_run(run: Run, *, protocol: str, judge: str) -> Run:
     The copy counts as running until it has been rescored, since its scores are those of the original.
     Raises UsageError if another run has the name of the copy.
     """
-    from evals.records import store
-
     card = run.card
     original = card.config
     card.config = structs.replace(
@@ -143,9 +137,6 @@ def _copy_run(run: Run, *, protocol: str, judge: str) -> Run:
 
 def _scores_of_copy(path: Path, origin: str) -> dict[tuple[str, int, float], dict[str, Score | Failure]]:
     """Return the judged scores of an earlier copy of a run, so that no verdict is paid for twice; empty if there is no copy."""
-    from evals.records import store
-    from evals.types import Score
-
     if not path.exists():
         return {}
     if store.read_card(path).origin != origin:

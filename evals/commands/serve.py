@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from evals.commands import common
 from evals.commands.common import note
 from evals.errors import UsageError
 
@@ -20,11 +21,7 @@ if TYPE_CHECKING:
 @click.argument("model")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ENGINE OPTIONS...]")
 @click.option("--port", type=click.IntRange(1, 65535), help="Default: a free port.")
-@click.option(
-    "--log",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Log file of the server; default: ./ENGINE.log.",
-)
+@click.option("--log", type=common.FILE, help="Log file of the server; default: ./ENGINE.log.")
 @click.option("--no-gpu-check", is_flag=True, help="Do not check this machine's GPUs first.")
 @click.option("--trust-remote-code", is_flag=True, help="Run code from the model's repository.")
 def serve(

@@ -7,21 +7,37 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from evals.commands import common, show_board
+from evals.commands import common, control, show_board
+from evals.commands.show_filters import filter_cards, find_runs, has_filter, no_match_message
 from evals.errors import UnknownName, UsageError
 from evals.plain import percent
+from evals.records import store
+from evals.records.card import Card
+from evals.records.store import Run
+from evals.terminal import pivot, runs
+from evals.terminal import sample as single_sample
+from evals.terminal.layout import Column, table, width
+from evals.terminal.runs import Sort
+from evals.terminal.samples import (
+    FIELDS,
+    GATED_FIELDS,
+    RUN_FIELDS,
+    cell,
+    csv_cell,
+    run_fields_of,
+    sample_row,
+    sample_rows,
+)
+from evals.terminal.trust_marks import Challenges, challenge_key, challenges_of
 from evals.types import VERDICTS
 
 if TYPE_CHECKING:
-    from evals.records.card import Card
-    from evals.records.store import Run
     from evals.run.overview import Overview
-    from evals.terminal.runs import Sort
-    from evals.terminal.trust_marks import Challenges
 
 
 @click.command()
@@ -83,7 +99,6 @@ def show(
     if controls:
         if samples or pivot or sample is not None or next_verdict is not None:
             raise UsageError("--control cannot be combined with --samples, --sample, --next or --pivot")
-        from evals.commands import control
 
         control.show(
             _require_run(run, "--control RUN"), controls, options["results"], as_json=options["as_json"]
@@ -137,10 +152,7 @@ def _show_runs(
     run: str | None, *, pivot: bool, by: str | None, results: Path, as_json: bool, as_csv: bool, separate: bool,
     sort: Sort, **filters: Any,
 ) -> None:  # fmt: skip
-    from evals.commands.show_filters import filter_cards, has_filter, no_match_message
-    from evals.records import store
     from evals.run.overview import aggregates, overview
-    from evals.terminal.trust_marks import challenges_of
 
     if run is None and not results.is_dir():
         raise UsageError(f"no results folder at {results}; `evals run` creates one")
@@ -180,8 +192,6 @@ def print_overview(
 
     `separate`: a row per run instead of pooling seeds; `details`: also a line per run about its outcomes.
     """
-    from evals.terminal.trust_marks import challenge_key
-
     _note_broken(run_overview)
     challenges = challenges or {}
     if as_json:
@@ -191,8 +201,6 @@ def print_overview(
     if not run_overview.cards:
         common.say(_no_runs_message(results))
         return
-    from evals.terminal import runs
-    from evals.terminal.layout import width
 
     table_rows = (runs.single_run_rows if separate else runs.pooled_rows)(run_overview.cards, challenges)
     common.print_lines(
@@ -208,7 +216,6 @@ def print_overview(
 
 def _print_details(cards: Sequence[Card], challenges: Challenges) -> None:
     from evals.terminal.run_details import details_line
-    from evals.terminal.trust_marks import challenge_key
 
     click.echo()
     ids = Counter(card.run for card in cards)
@@ -225,8 +232,6 @@ def _note_broken(run_overview: Overview) -> None:
 
 
 def _no_runs_message(results: Path | None) -> str:
-    from evals.records import store
-
     if results is not None and store.runs(results):
         return "No run could be read; `evals show` lists the reasons."
     if results is not None:
@@ -236,8 +241,6 @@ def _no_runs_message(results: Path | None) -> str:
 
 def _run_ids(results: Path | None) -> list[str]:
     """Return the ids of all runs in a results folder, among which short ids must be unique."""
-    from evals.records import store
-
     return [run.path.name for run in store.runs(results)] if results is not None and results.is_dir() else []
 
 
@@ -256,18 +259,12 @@ def _print_aggregates(run_overview: Overview) -> None:
 
 
 def _print_groups(card: Card) -> None:
-    from evals.terminal import runs
-    from evals.terminal.layout import table, width
-
     if sections := runs.group_sections(card):
         click.echo()
         common.print_lines(table(runs.GROUP_COLUMNS, sections, width()))
 
 
 def _print_pivot(cards: Sequence[Card], challenges: Challenges, *, as_json: bool, as_csv: bool) -> None:
-    from evals.terminal import pivot
-    from evals.terminal.layout import width
-
     grid = pivot.pivot(cards, challenges)
     if as_json:
         common.print_json({"columns": list(grid.labels), "cells": pivot.json_cells(grid)})
@@ -280,12 +277,7 @@ def _print_pivot(cards: Sequence[Card], challenges: Challenges, *, as_json: bool
 
 
 def _show_sample(run: str, sample: str | None, next_verdict: str | None, options: Mapping[str, Any]) -> None:
-    from evals.commands.show_filters import find_runs
-    from evals.records import store
-    from evals.terminal import sample as single_sample
-    from evals.terminal.layout import width
     from evals.terminal.molecules import molecule_describer
-    from evals.terminal.samples import sample_row
 
     runs = find_runs(run, options)
     stored = runs[0] if len(runs) == 1 else store.find_one(options["results"], run)
@@ -303,15 +295,10 @@ def _show_sample(run: str, sample: str | None, next_verdict: str | None, options
 
 def _next_command(run: str, sample: str, next_verdict: str, results: Path) -> str:
     """Return the command that shows the next sample."""
-    from shlex import quote
-
     return f"evals show {quote(run)} --sample {quote(sample)} --next {next_verdict}{common.results_flag(results)}"
 
 
 def _show_samples(run: str, options: Mapping[str, Any]) -> None:
-    from evals.commands.show_filters import find_runs
-    from evals.terminal.samples import FIELDS, GATED_FIELDS, RUN_FIELDS, run_fields_of
-
     runs = find_runs(run, options)
     verdict, texts, label = options["verdict"], options["texts"], len(runs) > 1
     if options["as_json"]:
@@ -340,8 +327,6 @@ def _sample_rows(
     run: Run, verdict: str | None, *, texts: bool = False, label: bool = False
 ) -> Iterable[dict[str, Any]]:
     """Yield the rows of a run; `label`: add the fields that distinguish several runs."""
-    from evals.terminal.samples import run_fields_of, sample_rows
-
     run_fields = run_fields_of(run.card) if label else {}
     for row in sample_rows(run, with_texts=texts):
         if verdict in (None, row["verdict"].partition(":")[0]):
@@ -349,9 +334,6 @@ def _sample_rows(
 
 
 def _print_samples(fields: Sequence[str], sections: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    from evals.terminal.layout import Column, table, width
-    from evals.terminal.samples import cell
-
     drops = {"why": 1, "group": 4, "target": 2, "value": 3, "repeat": 5}
     columns = [Column(name, right=name in ("repeat", "value"), drop=drops.get(name, 0)) for name in fields]
     cells = [(title, [[cell(v) for v in row.values()] for row in rows]) for title, rows in sections.items()]
@@ -359,8 +341,6 @@ def _print_samples(fields: Sequence[str], sections: Mapping[str, Sequence[Mappin
 
 
 def _write_csv(fields: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    from evals.terminal.samples import csv_cell
-
     writer = csv.DictWriter(sys.stdout, fields)
     writer.writeheader()
     writer.writerows({key: csv_cell(value) for key, value in row.items()} for row in rows)

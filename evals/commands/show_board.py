@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from evals.commands import common
 from evals.errors import UsageError
+from evals.terminal.layout import width
 
 if TYPE_CHECKING:
     from evals.terminal.board_numbers import BoardScore
@@ -20,14 +21,13 @@ def is_board(folder: Path) -> bool:
 
 def show(folder: Path, options: Mapping[str, Any]) -> None:
     """Print the scores of accepted entries, with remarks on broken preregistrations and on challenges that were not passed."""
-    from evals.terminal import board_numbers
-    from evals.terminal.layout import width
-
     for name in ("pivot", "by", "separate", "last", "since"):
         if options[name]:
             raise UsageError(
                 f"{folder} is a board, for which `evals show` accepts only --suite, --model, --protocol and --json"
             )
+    from evals.terminal import board_numbers
+
     scores = [score for score in board_numbers.read(folder) if _matches(score, options)]
     if options["as_json"]:
         common.print_json({"numbers": [_json(score) for score in scores]})

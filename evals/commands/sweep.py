@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from evals.commands import common, detached
 from evals.commands.common import note
+from evals.records.card import Card
+from evals.run import sweep
+from evals.terminal import pivot
+from evals.terminal.layout import width
 
 if TYPE_CHECKING:
-    from evals.records.card import Card
     from evals.run.sweep import Part, SweepResult
 
 
@@ -18,8 +21,6 @@ def run(
     settings: Mapping[str, Any], options: dict[str, Any], file_name: str, *, quiet: bool, as_json: bool
 ) -> int:
     """Run a sweep or print what it would do, and return the exit status."""
-    from evals.run import sweep
-
     is_dry_run = bool(options.pop("dry_run", False))
     parts, faults = sweep.plan_sweep(settings, options, file_name)
     if faults:
@@ -49,9 +50,6 @@ def _dry_run(parts: Sequence[Part], *, as_json: bool) -> int:
 
 def _print_result(result: SweepResult, results: Path, *, as_json: bool) -> int:
     """Print models by suites, with further tables for suites with several repeat counts; return the exit status."""
-    from evals.terminal import pivot
-    from evals.terminal.layout import width
-
     cards = [card for outcome in result.outcomes for card in outcome.cards]
     grids = {repeats: pivot.pivot(group) for repeats, group in _by_repeats(cards).items()}
     if as_json:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from evals.commands import common
 from evals.errors import UsageError
-
-if TYPE_CHECKING:
-    from evals.records.sync import SyncResult
+from evals.records import store
+from evals.records.sync import SyncResult, push
+from evals.remote.address import is_address, parse
 
 
 @click.command()
-@click.argument("results", type=click.Path(path_type=Path, file_okay=False), metavar="RESULTS")
+@click.argument("results", type=common.FOLDER, metavar="RESULTS")
 @click.argument("address", metavar="ADDRESS")
 @click.option(
     "--gated",
@@ -30,10 +29,6 @@ def sync(results: Path, address: str, gated: bool, as_json: bool) -> int:
     skipped, so the command can be killed and repeated. Credentials come from the environment. Exit status: 0, or 2 if
     a run could not be sent.
     """
-    from evals.records import store
-    from evals.records.sync import push
-    from evals.remote.address import is_address, parse
-
     if is_address(results):
         raise UsageError("the first argument must be a local results folder, the second an address")
     target = parse(address)

@@ -13,8 +13,8 @@ MAX_DIFFERENCES = 40
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path, dir_okay=False), metavar="BUNDLE")
-@click.option("--data", type=click.Path(path_type=Path), help="Local mirror of the suite's data.")
+@click.argument("bundle", type=common.FILE, metavar="BUNDLE")
+@click.option("--data", type=common.PATH, help="Local mirror of the suite's data.")
 @common.trust_option
 @common.json_option
 def verify(bundle: Path, data: Path | None, as_json: bool) -> int:

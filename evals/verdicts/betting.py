@@ -16,11 +16,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from math import log
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import NDArray
 
 STAKE_COUNT = 24
 MIN_STAKE, MAX_STAKE = 0.004, 0.9
@@ -36,8 +34,6 @@ def stakes(margin: float, evenness: float = 1.0) -> NDArray[np.float64]:
 
     The best share grows as evenness x margin / mean squared difference; see `Bets` for `evenness`.
     """
-    import numpy as np
-
     smallest = min(MAX_STAKE / 2, max(MIN_STAKE, evenness * margin / MAX_MEAN_SQUARE / 3))
     return np.geomspace(smallest, MAX_STAKE, STAKE_COUNT)
 
@@ -61,8 +57,6 @@ class Bets:
         evenness: float = 1.0,
         population: float | None = None,
     ) -> None:
-        import numpy as np
-
         if not 0 < margin < width:
             raise ValueError(f"margin must lie between 0 and {width:g}, got {margin:g}")
         self.margin, self.width, self.max_weight = margin, width, max_weight
@@ -85,8 +79,6 @@ class Bets:
         weights: Sequence[float] | None = None,
     ) -> None:
         """Add clusters, given as sums of gains with missing outcomes at their worst and at their best value."""
-        import numpy as np
-
         low = np.asarray(worst, dtype=np.float64)
         high = low if best is None else np.asarray(best, dtype=np.float64)
         weight = np.ones(len(low)) if weights is None else np.asarray(weights, dtype=np.float64)
@@ -118,8 +110,6 @@ class Bets:
         earlier_weight: float = 0.0,
     ) -> NDArray[np.float64]:
         """Return the log growth (clusters, stakes) of the bet that the mean exceeds `null`."""
-        import numpy as np
-
         if self.population is not None:
             return self._log_growth_without_replacement(totals, weights, null, earlier_total, earlier_weight)
         excess = (totals - null * weights) / (self.max_weight * (self.width + null))
@@ -134,8 +124,6 @@ class Bets:
         earlier_weight: float,
     ) -> NDArray[np.float64]:
         """Return `_log_growth` for draws without replacement: the null determines the mean of the remaining clusters."""
-        import numpy as np
-
         population = self.population or 0.0
         total_before = earlier_total + np.concatenate([[0.0], np.cumsum(totals)[:-1]])
         weight_left = population - earlier_weight - np.concatenate([[0.0], np.cumsum(weights)[:-1]])
@@ -168,8 +156,6 @@ class Bets:
 
         Without replacement, the wealth depends on the order of the clusters; it rejects a mean if it was ever large enough.
         """
-        import numpy as np
-
         if not cluster_counts:
             return -self.width
         is_ordered = self.population is not None
@@ -188,8 +174,6 @@ class Bets:
 
 def _log_mean_wealth(log_wealth: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the log of the mean wealth over the stakes, row by row."""
-    import numpy as np
-
     largest = log_wealth.max(axis=1)
     log_mean: NDArray[np.float64] = largest + np.log(np.exp(log_wealth - largest[:, None]).mean(axis=1))
     return log_mean

@@ -14,27 +14,28 @@ values it is the Clopper-Pearson test; for many values it approaches the t test.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from math import fsum, pi, sqrt
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from evals.report.statistics import encode_labels
 from evals.report.strata import item_weights
+from evals.verdicts.evidence import Evidence
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
+Array: TypeAlias = NDArray[np.float64]
 
 MAX_CLUSTERS = 2000
 """From this number of clusters on, the t test is used: a sample of this size contains even rare losses."""
 
 
-class BoundedDifference(NamedTuple):
+@dataclass(frozen=True)
+class BoundedDifference(Evidence):
     """A weighted mean of differences between -`width` and `width`; clusters with the same sum and weight are of one kind."""
 
     value: float
-    """Observed difference, B minus A."""
     sums: Array
     """Weighted sum of the differences in a cluster of each kind, sorted."""
     shares: Array
@@ -56,8 +57,6 @@ class BoundedDifference(NamedTuple):
         weights: Mapping[Any, float] | None = None,
     ) -> BoundedDifference:
         """Return the weighted mean of differences; with `groups`, the mean of the groups' means, equally weighted by default."""
-        import numpy as np
-
         values = np.asarray(differences, dtype=np.float64)
         weight = item_weights(len(values), groups, weights)
         sums, test = values * weight, "Gaffke"
@@ -75,19 +74,10 @@ class BoundedDifference(NamedTuple):
             -self.sums, tail, -self.value
         )
 
-    def p_above(self, margin: float) -> float:
-        """Return the one-sided p-value against "the true difference is at most `margin`"."""
-        return self._p_value(self.sums, margin)
+    def _p_value(self, margin: float, side: int) -> float:
+        return self._p_above(side * self.sums, side * margin)
 
-    def p_below(self, margin: float) -> float:
-        """Return the one-sided p-value against "the true difference is at least `margin`"."""
-        return self._p_value(-self.sums, -margin)
-
-    def p_equal(self) -> float:
-        """Return the two-sided p-value against "there is no difference"."""
-        return min(1.0, 2 * min(self.p_above(0.0), self.p_below(0.0)))
-
-    def _p_value(self, sums: Array, margin: float) -> float:
+    def _p_above(self, sums: Array, margin: float) -> float:
         if margin <= -self.width:
             return 0.0
         if margin >= self.width:
@@ -98,9 +88,9 @@ class BoundedDifference(NamedTuple):
         from scipy.optimize import brentq
 
         low = -self.width
-        if upper <= low or self._p_value(sums, upper) <= tail:
+        if upper <= low or self._p_above(sums, upper) <= tail:
             return upper
-        limit = brentq(lambda margin: self._p_value(sums, margin) - tail, low, upper, xtol=1e-14 * self.width)
+        limit = brentq(lambda margin: self._p_above(sums, margin) - tail, low, upper, xtol=1e-14 * self.width)
         return round(float(limit), 12)  # independent of the order of the samples
 
 
@@ -112,8 +102,6 @@ def gaffke(sums: Array, shares: Array, margin: float, width: float, *, counts: A
     (1980), accurate to about 1 %. With `counts` (rows, kinds), `sums` and `shares` (kinds,) describe a cluster of each
     kind, and `counts` is how often the kind occurs in each row.
     """
-    import numpy as np
-
     if counts is not None:
         present = counts > 0
         sums, shares = np.where(present, sums, 0.0), np.where(present, shares, 0.0)
@@ -124,7 +112,6 @@ def gaffke(sums: Array, shares: Array, margin: float, width: float, *, counts: A
 
 def probability_below_zero(terms: Array, counts: Array | None = None) -> Array:
     """Return P(sum of a_c E_c <= 0) for standard exponential E_c and rows of a_c, each counted once or `counts` times."""
-    import numpy as np
     from scipy.special import ndtr
 
     counts = np.ones_like(terms) if counts is None else counts
@@ -154,16 +141,12 @@ def probability_below_zero(terms: Array, counts: Array | None = None) -> Array:
 
 
 def _weighted_row_sums(counts: Array, terms: Array) -> Array:
-    import numpy as np
-
     sums: Array = np.einsum("ij,ij->i", counts, terms)
     return sums
 
 
 def _saddlepoint(a: Array, counts: Array, low: Array, high: Array) -> Array:
     """Return the root of the cumulant's derivative between its poles, by bracketed Newton steps."""
-    import numpy as np
-
     t = np.clip(-_weighted_row_sums(counts, a), 0.9 * low, 0.9 * high)
     low, high, tolerance = low.copy(), high.copy(), 1e-11 * (high - low)
     active = np.arange(len(t))

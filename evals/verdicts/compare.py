@@ -17,8 +17,8 @@ from evals.report import frames
 from evals.report.estimand_names import Estimand
 from evals.types import Metric
 from evals.verdicts import difference
-from evals.verdicts.difference import Evidence
 from evals.verdicts.estimands import evidence_of
+from evals.verdicts.evidence import Evidence
 from evals.verdicts.flips import Flip, changed_outcomes, count_verdict_changes
 from evals.verdicts.formatting import format_p
 from evals.verdicts.pairs import Pairing, ReducedRun, reduce_run

@@ -16,9 +16,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from math import isnan
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, TypeAlias
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from evals.report import statistics as stats
 from evals.report.strata import item_weights
@@ -27,11 +29,7 @@ from evals.verdicts.pairs import merge_joint_samples, reduce_samples
 from evals.verdicts.suite_run import SuiteRun
 from evals.verdicts.within_item_noise import largest_variance, within_item_variances
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+Floats: TypeAlias = NDArray[np.float64]
 
 ASSUMED_WITHIN = 0.075
 """Variance of one reply within an item, as a share of the squared range: 15 % of binary items change between two runs."""
@@ -106,8 +104,6 @@ def components(
     `discordance`: the mean squared difference of an item between two runs of the model, each with the baseline's number of
     repeats; used if it cannot be estimated from the runs.
     """
-    import numpy as np
-
     metric = baseline.headline
     if metric.pool == "whole":
         return None
@@ -171,8 +167,6 @@ def _within_variance(
     base: _RunValues, others: Sequence[_RunValues], stated: float | None, *, fallback: float
 ) -> Component:
     """Return the within-item variance: pooled over repeats and pairs of runs (weighted by items), else stated or assumed."""
-    import numpy as np
-
     repetitions = [
         run
         for run in others
@@ -217,8 +211,6 @@ def _model_variance(
 
 def _score_variance(base: _RunValues, others: Sequence[_RunValues]) -> Component | None:
     """Return the variance of the score between conditions, minus the noise of items and replies."""
-    import numpy as np
-
     conditions = [base, *others]
     shared_ids = set.intersection(*(set(run.values) for run in conditions))
     if not others or len(shared_ids) < 2:
@@ -230,8 +222,6 @@ def _score_variance(base: _RunValues, others: Sequence[_RunValues]) -> Component
 
 
 def _differences(a: _RunValues, b: _RunValues) -> Floats:
-    import numpy as np
-
     return np.array(
         [b.values[sample_id] - value for sample_id, value in a.values.items() if sample_id in b.values]
     )
@@ -239,8 +229,6 @@ def _differences(a: _RunValues, b: _RunValues) -> Floats:
 
 def _design_effect(base: _RunValues) -> float:
     """Return the design effect of the baseline's weights and clusters."""
-    import numpy as np
-
     metric = base.suite_run.headline
     golds = merge_joint_samples(base.suite_run.outcomes_under(metric), metric).golds
     sample_ids = list(base.values)

@@ -11,7 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import isnan
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from evals.errors import UsageError
 from evals.report.estimand_names import Estimand
@@ -20,11 +23,7 @@ from evals.types import Metric
 from evals.verdicts.pairs import SampleValue, reduce_run
 from evals.verdicts.suite_run import SuiteRun
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Floats: TypeAlias = NDArray[np.float64]
+Floats: TypeAlias = NDArray[np.float64]
 
 FOLDS = 10
 SHRINKAGE_ITEMS = 30.0
@@ -67,8 +66,6 @@ def adjust(
     `this-run` is the score on the whole set; `items-like-these` adds the sampling error of the set itself. Raises
     UsageError for unsuitable controls (see `_check_controls`), `these-items`, a metric that is not a mean, or too few items.
     """
-    import numpy as np
-
     metric = run.headline
     _check_controls(run, controls, metric, estimand)
     reduced = reduce_run(run.outcomes_under(metric), metric)
@@ -133,8 +130,6 @@ class Predictors(NamedTuple):
 
 def build_predictors(columns: Sequence[Floats], groups: Sequence[str]) -> Predictors:
     """Return the predictors of all items; `columns`: the values in each control run."""
-    import numpy as np
-
     table = [np.ones(len(groups)), *columns]
     names, codes = np.unique(groups, return_inverse=True)
     if len(names) < 2:
@@ -153,8 +148,6 @@ def cross_fit(
     `scores` (n,); `rows` (n,): their rows in the table of predictors; `codes` (n,): their clusters, which are not split
     between folds.
     """
-    import numpy as np
-
     design, average = item_predictors.table[rows], item_predictors.table.mean(axis=0)
     shuffled = np.random.default_rng(0).permutation(int(codes.max()) + 1)
     folds = shuffled[codes] % FOLDS
@@ -202,8 +195,6 @@ def _check_controls(run: SuiteRun, controls: Sequence[SuiteRun], metric: Metric,
 
 def _imputed_values(sample_values: Mapping[str, SampleValue], sample_ids: Iterable[str]) -> Floats:
     """Return a control run's value on each item (items,); missing values are replaced by the mean of the others."""
-    import numpy as np
-
     column = np.array(
         [sample_values[sample_id].value if sample_id in sample_values else np.nan for sample_id in sample_ids]
     )

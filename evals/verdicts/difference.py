@@ -12,47 +12,25 @@ the metric's unit. scipy is imported inside functions to keep start-up fast.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import isnan, nan, sqrt
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from evals.report import statistics as stats
 from evals.report.strata import stratified_mean_and_error
 from evals.verdicts.bounded import MAX_CLUSTERS, BoundedDifference
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from evals.verdicts.evidence import Evidence
 
 NORMAL = NormalDist()
 SIGN_FLIP = "sign-flip (no variance)"
 
 
-class Evidence(Protocol):
-    """Evidence on the true difference between two runs."""
-
-    @property
-    def value(self) -> float:
-        """Return the observed difference, B minus A."""
-
-    @property
-    def test(self) -> str:
-        """Return the name of the test behind `p_equal`."""
-
-    def interval(self, level: float) -> tuple[float, float] | None:
-        """Return the two-sided interval; None if there is too little data."""
-
-    def p_above(self, margin: float) -> float:
-        """Return the one-sided p-value against "the true difference is at most `margin`"."""
-
-    def p_below(self, margin: float) -> float:
-        """Return the one-sided p-value against "the true difference is at least `margin`"."""
-
-    def p_equal(self) -> float:
-        """Return the two-sided p-value against "there is no difference"."""
-
-
-class DiscordantCounts(NamedTuple):
+@dataclass(frozen=True)
+class DiscordantCounts(Evidence):
     """Counts (or effective counts) of the discordant pairs among `n` binary outcomes: `gains` are higher in B, `losses` in A.
 
     Interval and one-sided tests use Tango's score method (Statistics in Medicine 17, 1998, 891-908). It was designed for
@@ -65,16 +43,11 @@ class DiscordantCounts(NamedTuple):
     n: float
     scale: float = 1.0
     """Value of one gain in the metric's unit."""
+    value: float = field(init=False)
+    test: str = "Tango"
 
-    @property
-    def value(self) -> float:
-        """Return the observed difference, B minus A."""
-        return self.scale * (self.gains - self.losses) / self.n
-
-    @property
-    def test(self) -> str:
-        """Return the name of the test behind `p_equal`."""
-        return "Tango"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", self.scale * (self.gains - self.losses) / self.n)
 
     def score(self, delta: float) -> float:
         """Return Tango's statistic, about standard normal if the true difference of proportions is `delta`."""
@@ -116,22 +89,12 @@ class DiscordantCounts(NamedTuple):
                 break
         return estimate
 
-    def p_above(self, margin: float) -> float:
-        """Return the one-sided p-value against "the true difference is at most `margin`"."""
-        return NORMAL.cdf(-self.score(margin / self.scale))
-
-    def p_below(self, margin: float) -> float:
-        """Return the one-sided p-value against "the true difference is at least `margin`"."""
-        return NORMAL.cdf(self.score(margin / self.scale))
-
-    def p_equal(self) -> float:
-        """Return the two-sided p-value of the score test from which the interval is derived (McNemar's, uncorrected)."""
-        if self.gains + self.losses == 0:
-            return 1.0
-        return min(1.0, 2 * NORMAL.cdf(-abs(self.score(0.0))))
+    def _p_value(self, margin: float, side: int) -> float:
+        return NORMAL.cdf(-side * self.score(margin / self.scale))
 
 
-class MeanDifference(NamedTuple):
+@dataclass(frozen=True)
+class MeanDifference(Evidence):
     """A mean difference with its standard error and degrees of freedom.
 
     Without variance, t is undefined: the tests are then exact sign-flip tests, whose p-value is at least 2^-(df + 1), and
@@ -155,17 +118,8 @@ class MeanDifference(NamedTuple):
             return self.value - half, self.value + half
         return max(-self.width, self.value - half), min(self.width, self.value + half)
 
-    def p_above(self, margin: float) -> float:
-        """Return the one-sided p-value against "the true difference is at most `margin`"."""
-        return _t_tail(self.value - margin, self.error, self.df)
-
-    def p_below(self, margin: float) -> float:
-        """Return the one-sided p-value against "the true difference is at least `margin`"."""
-        return _t_tail(margin - self.value, self.error, self.df)
-
-    def p_equal(self) -> float:
-        """Return the two-sided p-value against "there is no difference"."""
-        return min(1.0, 2 * _t_tail(abs(self.value), self.error, self.df))
+    def _p_value(self, margin: float, side: int) -> float:
+        return _t_tail(side * (self.value - margin), self.error, self.df)
 
 
 def _t_tail(distance: float, error: float, df: float) -> float:
@@ -184,7 +138,8 @@ def _sign_flip_p(df: float) -> float:
     return float(0.5 ** (df + 1))
 
 
-class BootstrapDifference(NamedTuple):
+@dataclass(frozen=True)
+class BootstrapDifference(Evidence):
     """A difference with its bootstrap distribution, from resamples of the clusters that the two runs share."""
 
     value: float
@@ -195,33 +150,18 @@ class BootstrapDifference(NamedTuple):
 
     def interval(self, level: float) -> tuple[float, float]:
         """Return the expanded percentile interval."""
-        import numpy as np
-
         low, high = np.quantile(np.array(self.draws), stats.expanded_levels(self.clusters, level))
         return float(low), float(high)
 
-    def p_above(self, margin: float) -> float:
-        """Return the one-sided p-value against "the true difference is at most `margin`"."""
-        return self._p_value(sum(draw <= margin for draw in self.draws), margin)
-
-    def p_below(self, margin: float) -> float:
-        """Return the one-sided p-value against "the true difference is at least `margin`"."""
-        return self._p_value(sum(draw >= margin for draw in self.draws), margin)
-
-    def p_equal(self) -> float:
-        """Return the two-sided p-value against "there is no difference"."""
-        return min(1.0, 2 * min(self.p_above(0.0), self.p_below(0.0)))
-
-    def _p_value(self, draws_beyond: int, margin: float) -> float:
+    def _p_value(self, margin: float, side: int) -> float:
         """Return the p-value that is consistent with the expanded percentile interval."""
         from scipy.special import stdtr
 
+        draws_beyond = sum(side * (draw - margin) <= 0 for draw in self.draws)
         share = (draws_beyond + 1) / (len(self.draws) + 2)
         factor = sqrt((self.clusters - 1) / self.clusters)
         p = float(stdtr(self.clusters - 1, NORMAL.inv_cdf(share) * factor))
         if draws_beyond == 0:  # then at most the p-value of a t test with the draws' standard deviation
-            import numpy as np
-
             standard_error = float(np.std(np.array(self.draws), ddof=1))
             p = min(p, _t_tail(abs(self.value - margin), standard_error, self.clusters - 1))
         return p
@@ -242,8 +182,6 @@ def mean_evidence(
     Gaffke's test, all others by a t test (or, if bounded and all 0, as counts in which each cluster is a concordant pair; if
     unbounded and all equal, by flipping signs).
     """
-    import numpy as np
-
     count, cluster_count = len(differences), len(set(clusters))
     if count == 0:
         raise ValueError("there is nothing to compare")
@@ -282,8 +220,6 @@ def statistic_evidence(
     bounded statistic (with a `width`) is 0 in all resamples, each cluster counts as a concordant pair. Raises ValueError
     if the statistic is undefined on the data; resamples on which it is undefined are left out (if more than a fifth are, there is no interval).
     """
-    import numpy as np
-
     value = statistic(np.arange(cluster_count))
     draws = stats.resampled_values(statistic, cluster_count, seed=seed, resamples=resamples)
     if cluster_count < 2 or len(draws) < 0.8 * resamples:

@@ -69,10 +69,8 @@ class EarlyStoppingGate:
         return alpha_spending.record(self.account, report, digest=self._digest) if self.account else report
 
 
-def early_stopping_gate(request: RunRequest) -> EarlyStoppingGate | None:
-    """Return the sequential gate that a request asks for, or None; raises UsageError if its options do not fit together."""
-    if request.against is None and request.policy is None and not request.until_decided:
-        return None
+def early_stopping_gate(request: RunRequest) -> EarlyStoppingGate:
+    """Return the sequential gate that a request asks for; raises UsageError if its options do not fit together."""
     if request.against is None or request.policy is None or not request.until_decided:
         raise UsageError(
             "--against, --policy and --until-decided must be given together (`evals gate` judges finished runs)"

@@ -9,12 +9,16 @@ all items have been run; used for early stopping. The false-pass rate is bounded
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import sqrt
-from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from evals.report.estimand_names import Estimand
 from evals.report.strata import item_weights
-from evals.verdicts.difference import Evidence, MeanDifference
+from evals.verdicts.difference import MeanDifference
+from evals.verdicts.evidence import Evidence
 from evals.verdicts.pairs import Missing, Pairing
 from evals.verdicts.within_item_noise import (
     floor_at_one_change,
@@ -23,17 +27,14 @@ from evals.verdicts.within_item_noise import (
     within_item_variances,
 )
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 LIMIT_FACTOR = 2.8
 """Repeatability limit / standard deviation: 1.96 sqrt(2), rounded as ISO 5725 does."""
 NORMAL_DF = 1e9
 """Degrees of freedom of a normal distribution."""
 
 
-class ObservedDifference(NamedTuple):
+@dataclass(frozen=True)
+class ObservedDifference(Evidence):
     """An observed difference without uncertainty."""
 
     value: float
@@ -43,17 +44,8 @@ class ObservedDifference(NamedTuple):
         """Return the difference as both limits."""
         return self.value, self.value
 
-    def p_above(self, margin: float) -> float:
-        """Return 0 if the difference is above the margin, else 1."""
-        return float(not self.value > margin)
-
-    def p_below(self, margin: float) -> float:
-        """Return 0 if the difference is below the margin, else 1."""
-        return float(not self.value < margin)
-
-    def p_equal(self) -> float:
-        """Return 1 for no difference, else 0."""
-        return float(self.value == 0)
+    def _p_value(self, margin: float, side: int) -> float:
+        return float(not side * (self.value - margin) > 0)
 
 
 def evidence_of(

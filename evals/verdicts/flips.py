@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from evals.types import Point
-from evals.verdicts.pairs import Outcomes
+
+if TYPE_CHECKING:
+    from evals.verdicts.pairs import Outcomes
 
 
 class Flip(Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ from evals.report import frames
 from evals.report.estimand_names import Estimand
 from evals.verdicts import difference, formatting
 from evals.verdicts.compare import changed_samples
-from evals.verdicts.difference import Evidence
+from evals.verdicts.evidence import Evidence
 from evals.verdicts.flips import Flip
 from evals.verdicts.gate_cases import Case, RunPair, case_of, metric_of, run_of, run_pair
 from evals.verdicts.pairs import Pairing

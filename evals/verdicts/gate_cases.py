@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from math import sqrt
 from typing import NamedTuple, TypeAlias
 
+import numpy as np
 from msgspec import structs
 
 from evals.errors import UsageError
+from evals.plain import suggestion
 from evals.report.estimand_names import Estimand
 from evals.types import Metric
 from evals.verdicts import difference
-from evals.verdicts.difference import Evidence, MeanDifference
+from evals.verdicts.difference import MeanDifference
 from evals.verdicts.estimands import NORMAL_DF, ObservedDifference, evidence_of, noise_error
+from evals.verdicts.evidence import Evidence
 from evals.verdicts.pairs import Missing, Pairing
 from evals.verdicts.policy import Entry, Pool
 from evals.verdicts.suite_run import SuiteRun, incomparability_reasons, normalise_suite_name, pair
@@ -116,10 +118,8 @@ def metric_of(entry: Entry, suite_run: SuiteRun) -> Metric:
     for metric in suite_run.metrics:
         if metric.name == name:
             return metric
-    names = [metric.name for metric in suite_run.metrics]
-    similar = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {similar[0]}?" if similar else f"known: {', '.join(names)}"
-    raise UsageError(f"policy: {entry.name}: no metric {entry.metric!r}; {hint}")
+    known = suggestion(name, (metric.name for metric in suite_run.metrics))
+    raise UsageError(f"policy: {entry.name}: no metric {entry.metric!r}; {known}")
 
 
 def case_of(
@@ -171,8 +171,6 @@ def with_largest_errors_imputed(suite_run: SuiteRun, metric: Metric) -> SuiteRun
 
 def _pooled_evidence(pairings: Sequence[Pairing], missing: Missing) -> Evidence | None:
     """Return the evidence on the mean of the suites' differences, with samples weighted as in their own suite."""
-    import numpy as np
-
     values, clusters, groups = [], [], []
     weights: dict[tuple[int, str], float] = {}
     for suite_index, pairing in enumerate(pairings):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
 
 from evals.errors import UsageError
 from evals.report import statistics as stats
@@ -11,9 +11,6 @@ from evals.types import Point
 from evals.verdicts.estimands import NORMAL_DF
 from evals.verdicts.pairs import Pairing
 from evals.verdicts.simulated_designs import Design, Noise, PValues
-
-if TYPE_CHECKING:
-    import numpy as np
 
 ONE_SE_LEVEL = 0.68
 """Level of an interval that extends one standard error to each side."""
@@ -76,7 +73,6 @@ class FixedItemsDesign(NormalDesign):
 
     def simulate(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> PValues:
         """Draw `count` normal differences at a true loss and return their p-values; if `as_observed`, 0 or 1 by the margin."""
-        import numpy as np
         from scipy.special import ndtr
 
         if self.as_observed:
@@ -92,6 +88,4 @@ class UnknownNoise(NormalDesign):
 
     def simulate(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> PValues:
         """Return p-values of 1, so that neither test rejects."""
-        import numpy as np
-
         return PValues(np.ones(count), np.ones(count))

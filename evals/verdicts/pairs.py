@@ -11,10 +11,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from math import isnan, nan
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 from zlib import crc32
 
+import numpy as np
 from msgspec import Struct, structs
+from numpy.typing import NDArray
 
 from evals.records.files import Gold
 from evals.report.metrics import (
@@ -28,11 +30,7 @@ from evals.report.metrics import (
 from evals.seams import SupportsResampling
 from evals.types import Metric, Point
 from evals.verdicts import difference
-from evals.verdicts.difference import Evidence
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from evals.verdicts.evidence import Evidence
 
 Missing: TypeAlias = Literal["exclude", "worst", "best"]
 """What happens to missing outcomes: they are excluded, counted against B and for A, or counted for B and against A."""
@@ -126,8 +124,6 @@ class Pairing:
 
     def differences(self, rows: Sequence[Pair], missing: Missing = "exclude") -> NDArray[np.float64]:
         """Return B minus A of each pair."""
-        import numpy as np
-
         if missing == "exclude":
             return np.array([row.b.value - row.a.value for row in rows])
         if (missing == "worst") == (self.metric.better == "higher"):
@@ -179,8 +175,6 @@ class Pairing:
 
     def tally(self, group: str | None = None) -> tuple[int, int, int] | None:
         """Count the samples on which B is better, worse and equal; None for a whole-run metric without values for samples."""
-        import numpy as np
-
         rows = self.rows_of(group)
         values = self.differences(rows)
         if self.metric.pool == "whole":

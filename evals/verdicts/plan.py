@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import sqrt
 
+import numpy as np
 from msgspec import Struct
 
 from evals.errors import UsageError
@@ -205,8 +206,6 @@ def _notes_on_conditions(all_components: Sequence[Components]) -> list[str]:
 
 def _simulate(suites: Sequence[PlannedSuite], count: int, seed: int) -> list[list[PValues]]:
     """Return the p-values of all suites at a loss of 0, 1 and 2 margins."""
-    import numpy as np
-
     rng = np.random.default_rng(seed)
     return [[suite.simulate(multiple, count=count, rng=rng) for suite in suites] for multiple in (0, 1, 2)]
 
@@ -245,8 +244,6 @@ def _apply_policy(
     policy: Policy,
 ) -> Scenario:
     """Return a scenario with the shares of the policy's verdicts over all simulated sets of runs."""
-    import numpy as np
-
     non_advisory = [i for i, suite in enumerate(suites) if suite.rule.tier != "advisory"]
     critical = [i for i, suite in enumerate(suites) if suite.rule.tier == "critical"]
     smallest_p = np.min([p_values[i].p_regression for i in non_advisory], axis=0)

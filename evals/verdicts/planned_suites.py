@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from math import sqrt
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+import numpy as np
 from msgspec import Struct
 
 from evals.report.estimand_names import Estimand
@@ -13,9 +14,6 @@ from evals.verdicts.normal_designs import NormalDesign, UnknownNoise
 from evals.verdicts.policy import Entry, Pool, Tier
 from evals.verdicts.simulated_designs import Design, PValues
 from evals.verdicts.suite_run import SuiteRun
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 class SuitePlan(Struct, frozen=True, kw_only=True, rename={"regression_mde": "finds", "mde": "detects"}):

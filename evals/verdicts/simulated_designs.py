@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import sqrt
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from evals.verdicts.bounded import MAX_CLUSTERS, gaffke
 from evals.verdicts.difference import DiscordantCounts
 from evals.verdicts.pairs import Pairing
 from evals.verdicts.within_item_noise import largest_variance
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
+Array: TypeAlias = NDArray[np.float64]
 
 MAX_DRAWS = 4_000_000
 """Maximum number of simulated differences that are drawn at once."""
@@ -59,8 +58,6 @@ class Design:
 
     def __init__(self, pairing: Pairing, noise: Noise) -> None:
         """`pairing`: the baseline paired with itself, or with a second run of the same model."""
-        import numpy as np
-
         self.pairing, self.noise = pairing, noise
         rows = pairing.rows_of(None)
         is_macro = pairing.metric.pool == "macro"
@@ -98,8 +95,6 @@ class Design:
 
     def simulate(self, loss: float, margin: float, *, count: int, rng: np.random.Generator) -> PValues:
         """Draw `count` comparisons at a true loss and return the p-values of each."""
-        import numpy as np
-
         distribution = self._distribution(loss)
         if distribution is not None and self.is_unclustered:
             return self._simulate_counts(distribution, margin, count=count, rng=rng)
@@ -115,8 +110,6 @@ class Design:
 
     def _distribution(self, loss: float) -> GainDistribution | None:
         """Return the distribution of one sample's difference; None if it is assumed normal."""
-        import numpy as np
-
         repeats = self.pairing.a.repeats
         if self.width is None:
             return None
@@ -145,8 +138,6 @@ class Design:
         self, distribution: GainDistribution, margin: float, *, count: int, rng: np.random.Generator
     ) -> PValues:
         """Simulate and test unclustered samples, for which the counts of the possible differences are a sufficient statistic."""
-        import numpy as np
-
         counts = rng.multinomial(
             self.stratum_sizes, distribution.probabilities, size=(count, len(self.stratum_sizes))
         ).astype(float)
@@ -173,8 +164,6 @@ class Design:
         self, loss: float, distribution: GainDistribution | None, *, count: int, rng: np.random.Generator
     ) -> Array:
         """Draw the sum of differences in each cluster, a row per comparison."""
-        import numpy as np
-
         chunks, chunk_size = [], max(1, MAX_DRAWS // max(1, len(self.rows)))
         for start in range(0, count, chunk_size):
             shape = (min(chunk_size, count - start), len(self.rows))
@@ -192,8 +181,6 @@ class Design:
         rng: np.random.Generator,
     ) -> Array:
         """Draw the difference of each sample, a row per comparison."""
-        import numpy as np
-
         if distribution is not None:
             indices = np.searchsorted(
                 np.cumsum(distribution.probabilities)[:-1], rng.random(shape), side="right"
@@ -205,8 +192,6 @@ class Design:
 
     def _test_sums(self, sums: Array, margin: float) -> PValues:
         """Apply the gate's own test to cluster sums: Gaffke's for bounded values, else a cluster-robust t."""
-        import numpy as np
-
         if self.width is not None and len(self.cluster_starts) < MAX_CLUSTERS:
             item_weight = 1 / (np.repeat(self.stratum_sizes, self.stratum_clusters) * len(self.stratum_sizes))
             return self._test_bounded(sums * item_weight, self.cluster_sizes * item_weight, margin)
@@ -217,8 +202,6 @@ class Design:
         return self._test_means(means, squares, self.stratum_clusters.astype(float), margin)
 
     def _test_bounded(self, sums: Array, shares: Array, margin: float) -> PValues:
-        import numpy as np
-
         width = self.width or 1.0
         if margin >= width:
             return PValues(np.zeros(len(sums)), np.ones(len(sums)))
@@ -229,7 +212,6 @@ class Design:
 
     def _test_means(self, means: Array, squares: Array, clusters: Array, margin: float) -> PValues:
         """Test the mean of the group means, with the standard error of `strata.stratified_mean_and_error`."""
-        import numpy as np
         from scipy.special import ndtr, stdtr
 
         stratum_df = np.maximum(clusters - 1, 0)
@@ -261,7 +243,6 @@ MANY_CLUSTERS = 300
 
 def _gaffke_unless_clear(sums: Array, shares: Array, margin: float, width: float) -> Array:
     """Return a p-value per row: Gaffke's or, for many clusters, the normal approximation if that is clear at every usual level."""
-    import numpy as np
     from scipy.special import ndtr
 
     p_values = np.empty(len(sums))
@@ -289,8 +270,6 @@ def fit_beta(shares: Sequence[float], repeats: int) -> tuple[float, float]:
     Taking the shares themselves as rates would count the noise of the repeats twice; smoothing them by half a success
     would add noise to samples that always fail or always succeed.
     """
-    import numpy as np
-
     values = np.asarray(shares)
     mean = min(1 - 1e-3, max(1e-3, float(values.mean())))
     within_variance = float((values * (1 - values)).mean()) * repeats / (repeats - 1)
@@ -305,7 +284,6 @@ def repeats_distribution(alpha: float, beta: float, *, repeats: int, loss: float
     Before and after are binomial with rates p and p (1 - loss / mean). Their joint probabilities are polynomials in p of
     degree 2 `repeats`, which Gauss-Jacobi quadrature with `repeats` + 1 nodes integrates exactly.
     """
-    import numpy as np
     from scipy.special import roots_jacobi
     from scipy.stats import binom
 
@@ -322,7 +300,6 @@ def repeats_distribution(alpha: float, beta: float, *, repeats: int, loss: float
 
 def tango_p_values(gains: Array, losses: Array, n: float, margin: float) -> PValues:
     """Return the p-values of Tango's score test for many tables at once; `margin` is a difference of proportions."""
-    import numpy as np
     from scipy.special import ndtr
 
     delta = -margin
@@ -338,8 +315,6 @@ def estimate_noise(
     pairing: Pairing, *, stated: float | None, from_second_run: bool, reported: float | None
 ) -> Noise:
     """Return the noise between runs: from a second run, a report, the policy, own repeats or, without these, assumed."""
-    import numpy as np
-
     rows = pairing.rows_of(None)
     if from_second_run:
         squares = pairing.differences(rows) ** 2

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from math import isnan, sqrt
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from evals.report.strata import item_weights
 from evals.types import Metric
 from evals.verdicts.pairs import Outcomes, reduce_samples
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 def within_item_variances(outcomes: Outcomes, metric: Metric) -> Mapping[str, float] | None:
@@ -55,8 +53,6 @@ def weighted_variance(
     sample_ids: list[str], variances: Mapping[str, float], weights: NDArray[np.float64]
 ) -> float:
     """Return the variance of a weighted mean; unknown variances are replaced by the mean of the known ones."""
-    import numpy as np
-
     estimated = [variances[sample_id] for sample_id in sample_ids if sample_id in variances]
     mean_variance = sum(estimated) / len(estimated) if estimated else 0.0
     return float(np.array([variances.get(sample_id, mean_variance) for sample_id in sample_ids]) @ weights**2)

@@ -24,6 +24,7 @@ from evals.interop import harness
 from evals.model_adapters import llamacpp
 from evals.records import store
 from evals.records.writer import Writer
+from evals.terminal.layout import Column
 from tests.support import answers
 from tests.support.command import Outcome, evals, start, wait
 from tests.support.faults import GOOD, Call, FaultyServer, completion
@@ -945,7 +946,7 @@ def test_local_data_is_reported_as_local(here):
 
 
 def test_a_table_prints_text_between_colons_unchanged(capsys: pytest.CaptureFixture[str]) -> None:
-    common.table("", [("model", "left")], [["scripted:A and :warning: too"]])
+    common.table("", [Column("model")], [["scripted:A and :warning: too"]])
     assert "scripted:A and :warning: too" in capsys.readouterr().out
 
 

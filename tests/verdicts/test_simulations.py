@@ -15,7 +15,7 @@ import pytest
 from evals.report.metrics import accuracy, mean_value
 from evals.types import Metric
 from evals.verdicts import difference
-from evals.verdicts.difference import Evidence
+from evals.verdicts.evidence import Evidence
 from evals.verdicts.gate import overall_verdict, verdicts
 from evals.verdicts.pairs import Missing
 from evals.verdicts.policy import Entry, Policy

@@ -14,7 +14,7 @@ from evals.board.items import Items
 from evals.board.paired import evidence_of
 from evals.board.results import SuiteResult
 from evals.verdicts import difference
-from evals.verdicts.difference import Evidence
+from evals.verdicts.evidence import Evidence
 from evals.verdicts.ranks import Rank, ranks
 
 CONFIDENCE_LEVEL = 0.95
