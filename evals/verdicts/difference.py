@@ -12,7 +12,7 @@ the metric's unit. scipy is imported inside functions to keep start-up fast.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isnan, nan, sqrt
 from statistics import NormalDist
 from typing import Any
@@ -201,7 +201,7 @@ def mean_evidence(
         evidence = MeanDifference(mean.value, mean.error, mean.df, "paired t, stratified", width)
         effective_n = mean.effective
     if evidence.error <= stats.ROUNDING * float(np.abs(differences).max()):
-        evidence = evidence._replace(error=0.0, df=max(1, cluster_count - 1), test=SIGN_FLIP)
+        evidence = replace(evidence, error=0.0, df=max(1, cluster_count - 1), test=SIGN_FLIP)
     return DiscordantCounts(0, 0, effective_n, width) if width and not differences.any() else evidence
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil, floor, log10, sqrt
 
+import numpy as np
+
 from evals.report import statistics as stats
 from evals.verdicts.normal_designs import NormalDesign, UnknownNoise
 from evals.verdicts.planned_suites import PlannedSuite, SuitePlan
@@ -78,8 +80,6 @@ def _sufficient_margin(suite: PlannedSuite, smallest: float, alpha: float, targe
     `smallest` is that of the normal approximation, which few items with hardly any noise do not reach: with n items that
     all agree, the test cannot exclude a loss of less than about 3 / n.
     """
-    import numpy as np
-
     margin = _round_up(smallest * MARGIN_FACTOR)
     for _ in range(MAX_MARGIN_STEPS):
         p_values = suite.simulate_unchanged(margin, count=SIMULATIONS, rng=np.random.default_rng(0))
