@@ -19,6 +19,8 @@ BOM = b"\xef\xbb\xbf"
 """Byte order mark that some editors write at the start of UTF-8 files."""
 MAX_EXPANSION = 200
 """Maximum ratio of unpacked to compressed size for a file that unpacks to more than `MAX_SMALL_FILE`; above it, the file is a gzip bomb."""
+CHUNK_BYTES = 1 << 20
+"""Number of bytes that are decompressed at once, before the limit is checked."""
 MAX_LINE = 256 << 20
 """Size limit in bytes of a line in a file."""
 IGNORED_NAMES = frozenset({"@eaDir", "__MACOSX", "Thumbs.db", "desktop.ini"})
@@ -69,7 +71,8 @@ class _GzipReader(io.RawIOBase):
         return self._content.seek(offset, whence)
 
     def readinto(self, buffer: Any, /) -> int:
-        count: int = self._content.readinto(buffer)
+        # in chunks, since a caller may request any number of bytes at once
+        count: int = self._content.readinto(memoryview(buffer)[:CHUNK_BYTES])
         self._remaining -= count
         if self._remaining < 0:
             raise ValueError(f"it unpacks to more than {MAX_EXPANSION} times its size")

@@ -11,17 +11,28 @@ import asyncio
 import secrets
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from evals.boundary import foreign_code
 from evals.calls.backoff import wait_s
 from evals.data.series import inline_text_media
-from evals.errors import Crash, Expired, Fatal, Gone, ModelError, OutOfQuota, Rejected, StoreError, Transient
+from evals.errors import (
+    Crash,
+    Expired,
+    Fatal,
+    Gone,
+    ModelError,
+    OutOfQuota,
+    Rejected,
+    StoreError,
+    Timeout,
+    Transient,
+)
 from evals.records.store import BATCHES
 from evals.run.batch_log import LoggedBatch, LoggedChange, append, pending_batches, read_batches
 from evals.run.job import Job
@@ -33,10 +44,11 @@ from evals.types import Model, Prompt, Reply, Sampling
 POLL_S, MAX_POLL_S = 10.0, 120.0
 """Initial and maximum pause between two polls of the pending batches."""
 DEADLINE_S = 1800.0
-"""Deadline for polling one batch and, if it has ended, fetching its results."""
+"""Deadline for submitting or finding a batch, and for polling it and fetching its results if it has ended."""
 MAX_ATTEMPTS = 6
 """Maximum number of attempts to submit a batch; before each retry, the vendor is asked whether it has the batch already."""
 _encode = msgspec.json.Encoder().encode
+T = TypeVar("T")
 
 
 class _Request(NamedTuple):
@@ -154,6 +166,15 @@ def _requests_of_batch(job: Job, batch: LoggedBatch) -> list[_Request]:
     return [request for request in requests if (request.sample, request.repeat) in keys]
 
 
+async def _within_deadline(call: Awaitable[T]) -> T:
+    """Await a call to the vendor; raises Timeout after `DEADLINE_S`."""
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            return await call
+    except TimeoutError:
+        raise Timeout(f"no response within {DEADLINE_S:.0f} s") from None
+
+
 class _BatchCollector:
     """Submits batches, waits for them and collects their results."""
 
@@ -190,12 +211,7 @@ class _BatchCollector:
         """Return whether a logged batch was submitted; if its id was not logged, ask the vendor and log the answer."""
         if batch.id:
             return True
-        batch_id = await self._batches.find(
-            batch.label,
-            since=batch.at,
-            requests=len(batch.samples),
-            excluded=[*batch.never, *self._active_ids()],
-        )
+        batch_id = await self._find(batch)
         if batch_id is None:
             append(run, LoggedChange(batch.label, closed="never submitted"))
             return False
@@ -203,9 +219,12 @@ class _BatchCollector:
         append(run, LoggedChange(batch.label, id=batch_id))
         return True
 
-    def _active_ids(self) -> list[str]:
-        """Return the ids of the batches in progress."""
-        return [batch.id for _, batch in self._active]
+    async def _find(self, batch: LoggedBatch) -> str | None:
+        """Return the id under which the vendor has a batch; None if it does not have it."""
+        excluded = [*batch.never, *(active.id for _, active in self._active)]
+        return await _within_deadline(
+            self._batches.find(batch.label, since=batch.at, requests=len(batch.samples), excluded=excluded)
+        )
 
     async def _submit_requests(self, job: Job, requests: Sequence[_Request]) -> None:
         """Submit requests in as few batches as the vendor's limits allow; one that cannot be encoded gets an error as its result."""
@@ -247,14 +266,8 @@ class _BatchCollector:
         append(run, LoggedChange(label, at=at, samples=batch.samples, left_out=dict(self._batches.left_out)))
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
-                if attempt > 1:
-                    batch.id = (
-                        await self._batches.find(
-                            label, since=at, requests=len(lines), excluded=self._active_ids()
-                        )
-                        or ""
-                    )
-                batch.id = batch.id or await self._batches.start(label, lines)
+                batch.id = (await self._find(batch) or "") if attempt > 1 else ""
+                batch.id = batch.id or await _within_deadline(self._batches.start(label, lines))
                 break
             except Transient as error:
                 if attempt == MAX_ATTEMPTS or self._stop.is_set():
@@ -272,11 +285,10 @@ class _BatchCollector:
         while self._active:
             for job, batch in list(self._active):
                 try:
-                    async with asyncio.timeout(DEADLINE_S):
-                        if await self._collect_if_ended(job, batch):
-                            self._active.remove((job, batch))
-                except (Transient, TimeoutError) as error:
-                    self._say(f"batch {batch.id}: {error or 'no response'}; it will be polled again")
+                    if await _within_deadline(self._collect_if_ended(job, batch)):
+                        self._active.remove((job, batch))
+                except Transient as error:
+                    self._say(f"batch {batch.id}: {error}; it will be polled again")
                 except Fatal as error:
                     if isinstance(error, Gone | OutOfQuota):
                         raise

@@ -198,6 +198,8 @@ class OpenAIBatches(_VendorBatches):
     async def results(self, batch_id: str, sampling: Sampling) -> dict[str, Reply | Exception]:
         """Return the results of both files: replies, and failed or expired requests."""
         batch = _decode(await self._client.send("GET", f"/batches/{batch_id}"), _Batch)
+        if not batch.output_file_id and batch.request_counts and batch.request_counts.completed:
+            raise BadReply(f"the file with {batch.request_counts.completed} replies is not available yet")
         outcomes: dict[str, Reply | Exception] = {}
         for file_id in (batch.output_file_id, batch.error_file_id):
             raw = (

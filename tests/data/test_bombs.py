@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,23 @@ def test_a_gzip_bomb_is_rejected_by_every_reader(bomb: Path, tmp_path: Path) -> 
     for read in readers:
         with raises(DataError):
             read()
+
+
+def test_the_limit_holds_however_many_bytes_are_requested_at_once(bomb: Path) -> None:
+    with disk.open_decompressed(bomb) as stream:
+        assert isinstance(stream, io.BufferedReader)
+        assert stream.raw.readinto(bytearray(8 << 20)) == disk.CHUNK_BYTES
+
+
+def test_a_zip_bomb_is_rejected_before_it_is_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "mmlu_result.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x_result.json", b"[" + b" " * (80 << 20))
+    with raises(DataError):
+        files.read_json(path)
+    evals(
+        "import", "mmlu-pro", path, "--model", "m", "--sample", "--results", tmp_path / "r"
+    ).assert_usage_error()
 
 
 def test_a_gzip_bomb_as_data_or_import_is_a_usage_error(bomb: Path, here: Path) -> None:

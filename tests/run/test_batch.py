@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -492,6 +493,38 @@ def test_transient_faults_are_retried_and_nothing_is_submitted_twice(vendor: Ven
     outcome = evals(*RUN, "-m", model)
     assert outcome.status == 0, outcome.err
     assert len(vendor.batches) == 1
+    assert len(vendor.request_texts) == SAMPLES
+
+
+def test_a_vendor_that_does_not_respond_is_asked_again_and_nothing_is_submitted_twice(
+    vendor: Vendor, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "DEADLINE_S", 1.0)
+    responded = threading.Event()
+
+    def hang() -> None:
+        vendor.on_create = lambda: None
+        responded.wait(10)  # the batch exists, but the client gets no response
+
+    vendor.on_create = hang
+    outcome = evals(*RUN, "-m", model)
+    responded.set()
+    assert outcome.status == 0, outcome.err
+    assert len(vendor.request_texts) == SAMPLES
+
+
+def test_replies_whose_file_is_available_later_than_their_count_are_not_requested_again(
+    vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, polls = vendor.openai, iter(range(100))
+
+    def without_file_at_first(name: str) -> dict[str, Any]:
+        return original(name) | ({"output_file_id": None} if next(polls) < 5 else {})
+
+    monkeypatch.setattr(vendor, "openai", without_file_at_first)
+    outcome = evals(*RUN, "-m", MODELS["openai"])
+    assert outcome.status == 0, outcome.err
+    assert "failed" not in str(counts(outcome))
     assert len(vendor.request_texts) == SAMPLES
 
 

@@ -133,6 +133,23 @@ async def test_a_replica_that_freezes_loses_its_lease_and_its_samples_are_answer
     assert any("silent for" in note for note in cluster.notes)
 
 
+async def test_an_unexpected_exception_of_a_link_ends_its_replica_and_the_others_take_over(
+    tmp_path: Path,
+) -> None:
+    class Broken(SimulatedReplica):
+        async def receive(self) -> bytes:
+            if self.received:
+                raise ConnectionError("the Ray client has lost its cluster")
+            return await super().receive()
+
+    broken = Broken(0.01)
+    async with asyncio.timeout(30):
+        job, cluster = await run(tmp_path, [broken, SimulatedReplica(0.01)])
+    assert reply_counts(job) == dict.fromkeys(job.samples.ids, 1)
+    assert broken.closed
+    assert any("the Ray client has lost its cluster" in note for note in cluster.notes)
+
+
 async def test_a_lost_replica_gets_requests_again_after_it_restarts(tmp_path: Path) -> None:
     (replica,) = simulated = [SimulatedReplica(0.01)]
 

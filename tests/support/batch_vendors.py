@@ -117,8 +117,11 @@ class Vendor:
         results = [
             (line["custom_id"], self.answers(line["body"]["messages"][-1]["content"])) for line in lines
         ]
-        replies = [_openai_line(name, result) for name, result in results if isinstance(result, Completion)]
-        errors = [_openai_line(name, result) for name, result in results if isinstance(result, tuple | str)]
+        lines_by_file: dict[bool, list[str]] = {True: [], False: []}
+        for id_, result in results:
+            if result is not None:
+                lines_by_file[isinstance(result, Completion)].append(_openai_line(id_, result))
+        replies, errors = lines_by_file[True], lines_by_file[False]
         self.files[f"{name}-out"], self.files[f"{name}-err"] = (
             "\n".join(x).encode() for x in (replies, errors)
         )

@@ -20,9 +20,10 @@ import msgspec
 from msgspec import Struct
 
 from evals import errors
+from evals.boundary import foreign_code
 from evals.calls.pace import MAX_LIMIT
 from evals.data.media import stored_path
-from evals.errors import Disconnected, Gone, ModelError, RateLimit, UsageError
+from evals.errors import Crash, Disconnected, EvalsError, Gone, ModelError, RateLimit, UsageError
 from evals.labels import Refused, parse_sent
 from evals.plain import notice
 from evals.types import Media, Prompt, Reply, Sampling
@@ -282,13 +283,15 @@ class Cluster:
         """Keep one replica connected and process its responses, reconnecting after losses, until it is lost permanently."""
         try:
             while True:
-                info = await replica.link.start()
+                with foreign_code(Crash):  # e.g. Ray's client loses its cluster
+                    info = await replica.link.start()
                 self._on_ready(replica, info)
                 try:
-                    await self._listen(replica)
+                    with foreign_code(Crash, passing=(EvalsError, ReplicaLost)):
+                        await self._listen(replica)
                 except ReplicaLost as error:
                     self._on_lost(replica, str(error))
-        except (UsageError, Gone) as error:
+        except (UsageError, Gone, Crash) as error:
             if replica.is_up:
                 self._on_lost(replica, str(error))
             self._loss_reason = str(error)
