@@ -17,14 +17,14 @@ from evals.data import Data, Row, Split
 from evals.data.media import with_image
 from evals.errors import DataError
 from evals.plain import either
-from evals.prompts import ask_with_images, plain_text
+from evals.prompts import template
 from evals.prompts.upstream import UpstreamPrompts
 from evals.prompts.upstream.sentences import Replacement, TextLocation, sentence_prompts
 from evals.report.metrics import mean_value
 from evals.scorers.short_answers import StatedShortAnswer
 from evals.scorers.upstream.chartqapro import parse_list_literal
 from evals.scorers.upstream.vqa import Anls, VqaScore, WholeReply, vqa_score
-from evals.types import Metric, Prompt, Prompter, Sample, Sampling, Scorer
+from evals.types import Metric, Prompter, Sample, Sampling, Scorer
 
 RuleName: TypeAlias = Literal["vqa", "text", "anls"]
 RULES: Mapping[RuleName, tuple[str, Scorer]] = {
@@ -49,21 +49,16 @@ INTERNVL = _upstream_instruction("vlm/internvl/internvl_chat.py", "InternVLChat.
 """VLMEvalKit's instructions: for these data sets in general, and those of its wrappers for Qwen2-VL and InternVL."""
 
 
-def short_answer_prompt(sample: Sample, repeat: int) -> Prompt:
-    """Return a prompt that asks for a short answer."""
-    return ask_with_images(sample, f"{plain_text(sample.question)}{INSTRUCTION}")
-
-
-def answer_line_prompt(sample: Sample, repeat: int) -> Prompt:
-    """Return a prompt that asks for a line with the answer."""
-    instruction = "Finish with a line of the form `Answer: X`, where X is a word or a short phrase."
-    return ask_with_images(sample, f"{plain_text(sample.question)}\n{instruction}")
+SHORT_ANSWER_PROMPT = template(f"{{question}}{INSTRUCTION}")
+ANSWER_LINE_PROMPT = template(
+    "{question}\nFinish with a line of the form `Answer: X`, where X is a word or a short phrase."
+)
 
 
 def whole_reply(
     rule: RuleName,
     *,
-    prompt: Prompter = short_answer_prompt,
+    prompt: Prompter = SHORT_ANSWER_PROMPT,
     upstream: UpstreamPrompts | None = DATA_SET,
     sampling: Sampling = GREEDY,
 ) -> Protocol:
@@ -77,7 +72,7 @@ def whole_reply(
 def stated_answer(rule: RuleName) -> Protocol:
     """Return a protocol that scores the stated answer."""
     return _protocol(
-        rule, {"stated": StatedShortAnswer(rule), "whole": RULES[rule][1]}, prompt=answer_line_prompt
+        rule, {"stated": StatedShortAnswer(rule), "whole": RULES[rule][1]}, prompt=ANSWER_LINE_PROMPT
     )
 
 

@@ -21,11 +21,11 @@ from evals.data import Data, Row, Split
 from evals.errors import DataError
 from evals.extract.upstream.integers import integer, integer_matharena
 from evals.intern_s1 import intern_s1_protocol
-from evals.prompts import ask, plain_text
+from evals.prompts import template
 from evals.prompts.upstream import opencompass_prompts
 from evals.report.metrics import repeat_metrics
 from evals.scorers.integer import Integer, IntegerInWorker, StatedInteger
-from evals.types import Prompt, Sample, Sampling, Text
+from evals.types import Sample, Sampling, Text
 
 SPLITS = {
     "2024": Split(
@@ -80,28 +80,17 @@ def _parse_gold(answer: object, sample_id: str) -> str:
         raise DataError(f"aime: {sample_id}: the gold answer {answer!r} is not an integer") from None
 
 
-def _prompt(sample: Sample, repeat: int) -> Prompt:
-    return ask(
-        f"{plain_text(sample.question)}\n\nReason step by step. The answer is an integer from 0 to 999; put it into "
-        "\\boxed{} at the end."
-    )
-
-
-def _matharena_prompt(sample: Sample, repeat: int) -> Prompt:
-    return ask(
-        "Give the final answer, an integer from 0 to 999 inclusive, within \\boxed{}.\n\n"
-        f"{plain_text(sample.question)}"
-    )
-
-
-def _opencompass_prompt(sample: Sample, repeat: int) -> Prompt:
-    return ask(f"{plain_text(sample.question)}\nPut the final answer into \\boxed{{}}.")
+STRICT_PROMPT = "{question}\n\nReason step by step. The answer is an integer from 0 to 999; put it into \\boxed{{}} at the end."
+OFFICIAL_PROMPT = (
+    "Give the final answer, an integer from 0 to 999 inclusive, within \\boxed{{}}.\n\n{question}"
+)
 
 
 def _intern_s1(year: str) -> Protocol:
     config = f"aime{year}/aime{year}_cascade_eval_gen_5e9f4f.py"
     upstream = opencompass_prompts(config, f"aime{year}_infer_cfg", "cascade_evaluator.llm_evaluator")
-    return intern_s1_protocol(_opencompass_prompt, upstream, Integer(integer), metrics=repeat_metrics())
+    prompt = template("{question}\nPut the final answer into \\boxed{{}}.")
+    return intern_s1_protocol(prompt, upstream, Integer(integer), metrics=repeat_metrics())
 
 
 BENCHMARK = Benchmark(
@@ -111,9 +100,11 @@ BENCHMARK = Benchmark(
     variants=VARIANTS,
     samples=_samples,
     protocols={
-        "strict": Protocol(prompt=_prompt, scorers={"integer": StatedInteger()}, metrics=repeat_metrics()),
+        "strict": Protocol(
+            prompt=template(STRICT_PROMPT), scorers={"integer": StatedInteger()}, metrics=repeat_metrics()
+        ),
         "official": Protocol(
-            prompt=_matharena_prompt,
+            prompt=template(OFFICIAL_PROMPT),
             scorers={"integer": IntegerInWorker(integer_matharena)},
             metrics=repeat_metrics(),
             sampling=Sampling(max_tokens=64_000),

@@ -19,14 +19,14 @@ from typing import Any
 from evals.benchmark import Benchmark, Protocol, Variant, gold_answer, gold_answer_line
 from evals.data import Data, Split
 from evals.data.media import with_image
-from evals.prompts import ask_with_images, plain_text
+from evals.prompts import template
 from evals.prompts.upstream.sentences import Replacement, TextLocation, sentence_prompts
 from evals.report.aggregate import mean_of_variants
 from evals.report.metrics import accuracy, mean_value
 from evals.scorers.chart import Relaxed, Stated
 from evals.scorers.upstream.chartmoe import ChartMoE
 from evals.suite import INTERN_S1
-from evals.types import Metric, Prompt, Sample, Sampling
+from evals.types import Metric, Sample, Sampling
 
 ROWS = Split(hub="lmms-lab/ChartQA", split="test", stems=("test", "items"))
 
@@ -55,19 +55,8 @@ UPSTREAM_PROMPTS = sentence_prompts(
 )
 
 
-def _short_answer_prompt(sample: Sample, repeat: int) -> Prompt:
-    return ask_with_images(sample, f"{plain_text(sample.question)}\n{SHORT_ANSWER}")
-
-
-def _instruction_first_prompt(sample: Sample, repeat: int) -> Prompt:
-    return ask_with_images(sample, f"{SHORT_ANSWER}\n{plain_text(sample.question)}")
-
-
-def _answer_line_prompt(sample: Sample, repeat: int) -> Prompt:
-    instruction = "Finish with a line of the form `Answer: X`, where X is a single word, phrase or number."
-    return ask_with_images(sample, f"{plain_text(sample.question)}\n{instruction}")
-
-
+ANSWER_LINE = "Finish with a line of the form `Answer: X`, where X is a single word, phrase or number."
+SHORT_ANSWER_PROMPT = template(f"{{question}}\n{SHORT_ANSWER}")
 SUBSETS = ("human", "augmented")
 
 
@@ -83,22 +72,22 @@ BENCHMARK = Benchmark(
     variants=dict.fromkeys(SUBSETS, Variant(1_250)),
     samples=_samples,
     protocols={
-        "strict": Protocol(prompt=_answer_line_prompt, scorers={"relaxed": Stated()}),
+        "strict": Protocol(prompt=template(f"{{question}}\n{ANSWER_LINE}"), scorers={"relaxed": Stated()}),
         "official": Protocol(
-            prompt=_short_answer_prompt,
+            prompt=SHORT_ANSWER_PROMPT,
             scorers={"relaxed": Relaxed()},
             sampling=Sampling(temperature=0.0, max_tokens=1024),
             ideal=gold_answer,
         ),
         "intern-s1": Protocol(
-            prompt=_short_answer_prompt,
+            prompt=SHORT_ANSWER_PROMPT,
             upstream=UPSTREAM_PROMPTS,
             scorers={"relaxed": Relaxed()},
             sampling=INTERN_S1,
             ideal=gold_answer,
         ),
         "chartmoe": Protocol(
-            prompt=_instruction_first_prompt,
+            prompt=template(f"{SHORT_ANSWER}\n{{question}}"),
             scorers={
                 "relaxed": ChartMoE(),
                 "relaxed_10": ChartMoE(tolerance=0.10),

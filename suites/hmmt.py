@@ -14,11 +14,11 @@ from collections.abc import Iterator
 
 from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Split
-from evals.prompts import ask, plain_text
+from evals.prompts import template
 from evals.report.metrics import repeat_metrics
 from evals.scorers.upstream.boxed import MathArenaBox
 from evals.scorers.upstream.mathvision import Strict
-from evals.types import Prompt, Sample, Sampling, Text
+from evals.types import Sample, Sampling, Text
 
 SPLITS = {
     year: Split(
@@ -42,16 +42,8 @@ def _samples(data: Data, year: str) -> Iterator[Sample]:
         )
 
 
-def _prompt(sample: Sample, repeat: int) -> Prompt:
-    return ask(
-        f"{plain_text(sample.question)}\n\nReason step by step and put the final answer, in LaTeX, into \\boxed{{}}."
-    )
-
-
-def _matharena_prompt(sample: Sample, repeat: int) -> Prompt:
-    return ask(f"Give the final answer within \\boxed{{}}.\n\n{plain_text(sample.question)}")
-
-
+STRICT_PROMPT = "{question}\n\nReason step by step and put the final answer, in LaTeX, into \\boxed{{}}."
+OFFICIAL_PROMPT = "Give the final answer within \\boxed{{}}.\n\n{question}"
 BENCHMARK = Benchmark(
     name="hmmt",
     version="3",
@@ -59,9 +51,11 @@ BENCHMARK = Benchmark(
     variants={"2025": Variant(30), "2026": Variant(33)},
     samples=_samples,
     protocols={
-        "strict": Protocol(prompt=_prompt, scorers={"answer": Strict()}, metrics=repeat_metrics()),
+        "strict": Protocol(
+            prompt=template(STRICT_PROMPT), scorers={"answer": Strict()}, metrics=repeat_metrics()
+        ),
         "official": Protocol(
-            prompt=_matharena_prompt,
+            prompt=template(OFFICIAL_PROMPT),
             scorers={"answer": MathArenaBox()},
             metrics=repeat_metrics(),
             sampling=Sampling(max_tokens=64_000),

@@ -21,11 +21,11 @@ from evals.plain import count_of
 from evals.prompts import (
     LETTERS,
     SELECT_INSTRUCTION,
-    ask_with_images,
     images_first,
     images_of,
     options,
     plain_text,
+    template,
     text_first,
 )
 from evals.prompts.upstream.sentences import OPTION_JUDGE, SELECT_OPTION, sentence_prompts
@@ -72,14 +72,7 @@ def _vlmevalkit_prompt(sample: Sample, repeat: int) -> Prompt:
     return images_first([*images_of(sample), Text(text)])
 
 
-def _strict_prompt(sample: Sample, repeat: int) -> Prompt:
-    question = f"{plain_text(sample.question)}\n{options(sample.choices)}"
-    return ask_with_images(
-        sample,
-        f"{question}\n\nFinish with a line of the form `ANSWER: X`, where X is the letter of one option.",
-    )
-
-
+STRICT_PROMPT = "{question}\n{options}\n\nFinish with a line of the form `ANSWER: X`, where X is the letter of one option."
 BENCHMARK = Benchmark(
     name="microvqa",
     title="MicroVQA: 1,042 questions by biologists about their microscopy images, three tasks (Burgess et al., arXiv 2503.13399).",
@@ -87,7 +80,7 @@ BENCHMARK = Benchmark(
     variants={"": Variant(1_042)},
     samples=_samples,
     protocols={
-        "strict": Protocol(prompt=_strict_prompt, scorers={"choice": StatedChoice()}),
+        "strict": Protocol(prompt=template(STRICT_PROMPT), scorers={"choice": StatedChoice()}),
         "official": Protocol(
             prompt=_numbered_prompt,
             scorers={"choice": Choice(digit_after_answer_is)},

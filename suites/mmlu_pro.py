@@ -20,7 +20,7 @@ from evals.errors import DataError
 from evals.extract import letter_mmlu_pro
 from evals.extract.upstream.last_letter import letter
 from evals.intern_s1 import intern_s1_protocol
-from evals.prompts import LETTERS, ask, options, plain_text
+from evals.prompts import LETTERS, ask, options, plain_text, template
 from evals.prompts.upstream import opencompass_prompts
 from evals.report.metrics import accuracy, accuracy_guess
 from evals.scorers.choice import Choice, StatedChoice
@@ -60,16 +60,10 @@ def _gold(row: Row, positions: list[int]) -> str:
     return LETTERS[positions.index(position)]
 
 
-def _question(sample: Sample) -> str:
-    return f"{plain_text(sample.question)}\n\n{options(sample.choices)}"
-
-
-def _reasoning_prompt(sample: Sample, repeat: int) -> Prompt:
-    last_letter = LETTERS[len(sample.choices) - 1]
-    return ask(
-        f"The following is a multiple-choice question about {sample.group}. Work it out step by step, then finish with a "
-        f"line of the form `ANSWER: X`, where X is one letter from A to {last_letter}.\n\n{_question(sample)}"
-    )
+REASONING_PROMPT = template(
+    "The following is a multiple-choice question about {group}. Work it out step by step, then finish with a line of the "
+    "form `ANSWER: X`, where X is one letter from A to {last}.\n\n{question}\n\n{options}"
+)
 
 
 def _few_shot_prompter(data: Data, variant: str, shots: int) -> Prompter:
@@ -87,15 +81,13 @@ def _few_shot_prompter(data: Data, variant: str, shots: int) -> Prompter:
             f"Question:\n{row['question']}\nOptions:\n{options(choices)}\nAnswer: {reasoning}\n\n"
         )
     min_examples = min(shots, 1) if data.sample else shots
-    return partial(
-        _few_shot_prompt, {group: texts[:shots] for group, texts in examples.items()}, min_examples
-    )
+    return partial(_few_shot_prompt, examples, shots, min_examples)
 
 
 def _few_shot_prompt(
-    examples: dict[str, list[str]], min_examples: int, sample: Sample, repeat: int
+    examples: dict[str, list[str]], shots: int, min_examples: int, sample: Sample, repeat: int
 ) -> Prompt:
-    examples_shown = examples.get(sample.group, [])
+    examples_shown = examples.get(sample.group, [])[:shots]
     if len(examples_shown) < min_examples:
         raise DataError(
             f"mmlu-pro: the validation split has only {len(examples_shown)} of {min_examples} worked examples for {sample.group!r}"
@@ -143,7 +135,7 @@ BENCHMARK = Benchmark(
     variants={"": Variant(12_032, sha256="37b05570bf728a9405f8c39d503052d4d9096c919e71b6580245a2de6205e5e5")},
     samples=samples,
     protocols={
-        "strict": Protocol(prompt=_reasoning_prompt, scorers={"choice": StatedChoice()}),
+        "strict": Protocol(prompt=REASONING_PROMPT, scorers={"choice": StatedChoice()}),
         "official": Protocol(
             few_shot=FewShot(5, 5, _few_shot_prompter),
             scorers={"choice": Choice(official_letter)},
@@ -151,7 +143,7 @@ BENCHMARK = Benchmark(
             sampling=Sampling(temperature=0.0, max_tokens=4000),
         ),
         "intern-s1": intern_s1_protocol(
-            _reasoning_prompt, UPSTREAM_PROMPTS, Choice(letter), mode="whole", metrics=accuracy(macro=True)
+            REASONING_PROMPT, UPSTREAM_PROMPTS, Choice(letter), mode="whole", metrics=accuracy(macro=True)
         ),
     },
     ideal=_ideal,

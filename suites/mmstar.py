@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from evals.benchmark import Benchmark, Protocol, Variant, gold_answer
 from evals.data import Data, Row, Split
 from evals.data.media import with_image
-from evals.prompts import ANSWER_LINE, ask_with_images, images_first, images_of, option_block, plain_text
+from evals.prompts import ANSWER_LINE, images_first, images_of, option_block, plain_text, template
 from evals.prompts.upstream.sentences import OPTION_JUDGE, SELECT_OPTION, TextLocation, sentence_prompts
 from evals.scorers.choice import Choice, StatedChoice
 from evals.scorers.upstream.inferred import Inferred, closest_option
@@ -70,14 +70,7 @@ def beginning(text: str, count: int) -> str | None:
     return None
 
 
-def _official_prompt(sample: Sample, repeat: int) -> Prompt:
-    instruction = "Choose the right one of the options and begin your reply with its letter."
-    return ask_with_images(sample, f"{plain_text(sample.question)}\n{instruction}")
-
-
-def _strict_prompt(sample: Sample, repeat: int) -> Prompt:
-    instruction = f"Finish with {ANSWER_LINE}"
-    return ask_with_images(sample, f"{plain_text(sample.question)}\n{instruction}")
+OFFICIAL_PROMPT = "{question}\nChoose the right one of the options and begin your reply with its letter."
 
 
 def _vlmevalkit_prompt(sample: Sample, repeat: int) -> Prompt:
@@ -109,9 +102,11 @@ BENCHMARK = Benchmark(
     variants={"": Variant(1_500)},
     samples=_samples,
     protocols={
-        "strict": Protocol(prompt=_strict_prompt, scorers={"choice": StatedChoice()}),
+        "strict": Protocol(
+            prompt=template(f"{{question}}\nFinish with {ANSWER_LINE}"), scorers={"choice": StatedChoice()}
+        ),
         "official": Protocol(
-            prompt=_official_prompt,
+            prompt=template(OFFICIAL_PROMPT),
             scorers={"choice": Choice(beginning)},
             sampling=Sampling(temperature=0.0, max_tokens=32),
             ideal=gold_answer,

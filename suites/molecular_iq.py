@@ -22,7 +22,7 @@ from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
 from evals.errors import DataError
 from evals.plain import count_of
-from evals.prompts import ask, plain_text
+from evals.prompts import template
 from evals.prompts.upstream import UpstreamPrompts
 from evals.report.metrics import repeat_metrics
 from evals.scorers.properties import StatedProperties
@@ -73,16 +73,13 @@ def _decode_column(row: Row, column: str) -> Any:
         raise DataError(f"molecular-iq: {row['uid']}: its {column} is not JSON: {error}") from error
 
 
-INSTRUCTION = (
+PROMPT = template(
+    "{question}\n\n"
     "Atoms are counted from 0 in the order of the SMILES, without hydrogens unless they are isotopes. What is absent is 0 as a count "
     "and [] as a list of indices. Reason if that helps, then give all that is asked for as one JSON object with exactly the keys that "
-    'the question names, between <answer> and </answer>, e.g. <answer>{"carbon_atom_count": 2}</answer>, '
-    '<answer>{"carbon_atom_index": [0, 1]}</answer> or, for a molecule, <answer>{"smiles": "CCO"}</answer>.'
+    'the question names, between <answer> and </answer>, e.g. <answer>{{"carbon_atom_count": 2}}</answer>, '
+    '<answer>{{"carbon_atom_index": [0, 1]}}</answer> or, for a molecule, <answer>{{"smiles": "CCO"}}</answer>.'
 )
-
-
-def _prompt(sample: Sample, repeat: int) -> Prompt:
-    return ask(f"{plain_text(sample.question)}\n\n{INSTRUCTION}")
 
 
 def _ideal(sample: Sample, prompt: Prompt) -> str:
@@ -94,10 +91,6 @@ def _ideal(sample: Sample, prompt: Prompt) -> str:
 def _why_unsolvable(sample: Sample) -> str:
     no_molecule = "" if sample.meta.get("molecule") else "the data contain no molecule with these properties"
     return missing_packages() or no_molecule
-
-
-def _columns(sample: Sample, prompt: Prompt, question: str) -> Row:
-    return {"prompt": question}
 
 
 SCORERS: dict[tuple[str, str], Scorer] = {
@@ -116,7 +109,7 @@ SCORERS: dict[tuple[str, str], Scorer] = {
 
 def _protocol(name: str, variant: str) -> Protocol:
     return Protocol(
-        prompt=_prompt,
+        prompt=PROMPT,
         scorers={"answer": SCORERS[name, variant]},
         metrics=repeat_metrics(),
         repeats=3 if name == "official" else 1,
@@ -125,7 +118,7 @@ def _protocol(name: str, variant: str) -> Protocol:
             file="molculariq/molculariq_gen.py",
             prompt_path="moleculariq_infer_cfg.prompt_template.template",
             loop_values=(("_name", variant),),
-            columns=_columns,
+            columns=lambda sample, prompt, question: {"prompt": question},
         )
         if name == "intern-s1"
         else None,

@@ -22,7 +22,7 @@ from evals.data import Data, Row, Split
 from evals.data.media import with_image
 from evals.errors import DataError
 from evals.extract.upstream.letters import answer_msearth, option_msearth
-from evals.prompts import ANSWER_LINE, ask_with_images, options, plain_text, text_first
+from evals.prompts import ANSWER_LINE, template, text_first
 from evals.prompts.upstream.sentences import OPTION_JUDGE, Replacement, TextLocation, sentence_prompts
 from evals.scorers.choice import StatedChoice
 from evals.scorers.outcomes import binary_score, no_answer
@@ -75,26 +75,13 @@ def _split_query(query: str) -> tuple[str, str]:
     return (query[: headings[-1].start()], query[headings[-1].end() :]) if headings else (query, "")
 
 
-def _question_with_options(sample: Sample) -> str:
-    return f"{plain_text(sample.question)}\nOptions:\n{options(sample.choices)}"
-
-
-def _strict_prompt(sample: Sample, repeat: int) -> Prompt:
-    return ask_with_images(sample, f"{_question_with_options(sample)}\n\nFinish with {ANSWER_LINE}")
-
-
-def _json_prompt(sample: Sample, repeat: int) -> Prompt:
-    """Return the authors' prompt, with the text before the figure."""
-    answer_format = (
-        '```json\n{"answer": "the right option or its text", "Explanation": "how it follows"}\n```'
-    )
-    text = (
-        f"Answer this multiple-choice question about the image.\n\n{_question_with_options(sample)}\n\nChoose the right option by its "
-        f"letter or state its text, as the image shows it. Reply in JSON of this form:\n{answer_format}"
-    )
-    return text_first(sample, text)
-
-
+QUESTION = "{question}\nOptions:\n{options}"
+JSON_PROMPT = (
+    f"Answer this multiple-choice question about the image.\n\n{QUESTION}\n\nChoose the right option by its letter or state "
+    "its text, as the image shows it. Reply in JSON of this form:\n"
+    '```json\n{{"answer": "the right option or its text", "Explanation": "how it follows"}}\n```'
+)
+"""The authors' prompt, which precedes the figure."""
 INTRODUCTION = "Answer a multiple-choice question about the given image.\n\n"
 INSTRUCTION = (
     "Give the letter of the option that is right by the image, or state its content. Give no explanation."
@@ -105,12 +92,6 @@ UPSTREAM_PROMPTS = sentence_prompts(
     Replacement(own_text=INSTRUCTION, upstream_texts=(TextLocation(*PROMPT_FUNCTION, 13),)),
     judge=OPTION_JUDGE,
 )
-
-
-def _vlmevalkit_prompt(sample: Sample, repeat: int) -> Prompt:
-    return ask_with_images(
-        sample, f"{INTRODUCTION}Caption:\n {_question_with_options(sample)}\n{INSTRUCTION}"
-    )
 
 
 class Published(Struct, frozen=True):
@@ -135,10 +116,14 @@ BENCHMARK = Benchmark(
     variants={"": Variant(2_784)},
     samples=_samples,
     protocols={
-        "strict": Protocol(prompt=_strict_prompt, scorers={"choice": StatedChoice()}),
-        "official": Protocol(prompt=_json_prompt, scorers={"choice": Published()}, ideal=gold_answer),
+        "strict": Protocol(
+            prompt=template(f"{QUESTION}\n\nFinish with {ANSWER_LINE}"), scorers={"choice": StatedChoice()}
+        ),
+        "official": Protocol(
+            prompt=template(JSON_PROMPT, build=text_first), scorers={"choice": Published()}, ideal=gold_answer
+        ),
         "intern-s1": Protocol(
-            prompt=_vlmevalkit_prompt,
+            prompt=template(f"{INTRODUCTION}Caption:\n {QUESTION}\n{INSTRUCTION}"),
             upstream=UPSTREAM_PROMPTS,
             scorers={"choice": closest_option()},
             sampling=INTERN_S1,

@@ -21,7 +21,7 @@ from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
 from evals.data.media import images
 from evals.errors import DataError
-from evals.prompts import ask_with_images, images_first, images_of, plain_text
+from evals.prompts import images_first, images_of, plain_text, template
 from evals.prompts.upstream import UNAVAILABLE
 from evals.report.metrics import accuracy
 from evals.scorers.parts import PARTS_RIGHT, JudgedBoxes, Parts, Precision
@@ -88,14 +88,10 @@ def _single_box_prompt(sample: Sample, repeat: int) -> Prompt:
     return images_first([*images_of(sample), Text(text)])
 
 
-def _strict_prompt(sample: Sample, repeat: int) -> Prompt:
-    text = (
-        f"{plain_text(sample.question)}\n\nReason step by step. At the end give every quantity, formula or statement "
-        "that is asked for in a \\boxed{} of its own, in the order of the questions, numbers with their units."
-    )
-    return ask_with_images(sample, text)
-
-
+STRICT_PROMPT = (
+    "{question}\n\nReason step by step. At the end give every quantity, formula or statement that is asked for in a "
+    "\\boxed{{}} of its own, in the order of the questions, numbers with their units."
+)
 METRICS = (*accuracy(), PARTS_RIGHT)
 BENCHMARK = Benchmark(
     name="physics",
@@ -111,7 +107,9 @@ BENCHMARK = Benchmark(
     samples=_samples,
     protocols={
         "strict": Protocol(
-            prompt=_strict_prompt, scorers={"boxes": JudgedBoxes(rule=Parts(stated))}, metrics=METRICS
+            prompt=template(STRICT_PROMPT),
+            scorers={"boxes": JudgedBoxes(rule=Parts(stated))},
+            metrics=METRICS,
         ),
         "official": Protocol(
             prompt=_official_prompt,

@@ -19,7 +19,7 @@ from evals.extract.upstream.last_letter import letter
 from evals.extract.upstream.letters import first_match
 from evals.intern_s1 import intern_s1_protocol
 from evals.plain import count_of
-from evals.prompts import LETTERS, ask, options, plain_text
+from evals.prompts import LETTERS, ask, options, plain_text, template
 from evals.prompts.upstream import opencompass_prompts
 from evals.scorers.choice import Choice, StatedChoice
 from evals.types import Prompt, Sample, Sampling, Text
@@ -52,12 +52,10 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
         )
 
 
-def _lettered_prompt(sample: Sample, repeat: int) -> Prompt:
-    last_letter = LETTERS[len(sample.choices) - 1]
-    return ask(
-        "Answer this question about proteins; exactly one option is right. Think it through, then finish with a line of the form "
-        f"`ANSWER: X`, where X is one letter from A to {last_letter}.\n\n{plain_text(sample.question)}\n\n{options(sample.choices)}"
-    )
+LETTERED_PROMPT = template(
+    "Answer this question about proteins; exactly one option is right. Think it through, then finish with a line of the form "
+    "`ANSWER: X`, where X is one letter from A to {last}.\n\n{question}\n\n{options}"
+)
 
 
 def _numbered_prompt(sample: Sample, repeat: int) -> Prompt:
@@ -75,11 +73,8 @@ first_number = first_match("first_number", r"(\d+)")
 
 def _columns(sample: Sample, prompt: Prompt, question: str) -> Row:
     """Return the columns of OpenCompass' loader (datasets/ProteinLMBench.py)."""
-    option_lines = "".join(
-        f"{letter}. {choice}\n" for letter, choice in zip(LETTERS, sample.choices, strict=False)
-    )
     return {
-        "question": f"\nQuestion: {question}\nAnswer Choices: \n{option_lines}",
+        "question": f"\nQuestion: {question}\nAnswer Choices: \n{options(sample.choices)}\n",
         "start": "A",
         "end": LETTERS[len(sample.choices) - 1],
         "options": str(list(sample.choices)),
@@ -107,14 +102,14 @@ BENCHMARK = Benchmark(
     variants={"": Variant(944)},
     samples=_samples,
     protocols={
-        "strict": Protocol(prompt=_lettered_prompt, scorers={"choice": StatedChoice()}),
+        "strict": Protocol(prompt=LETTERED_PROMPT, scorers={"choice": StatedChoice()}),
         "official": Protocol(
             prompt=_numbered_prompt,
             scorers={"choice": Choice(first_number)},
             sampling=Sampling(temperature=0.0, max_tokens=2048),
             ideal=_ideal_number,
         ),
-        "intern-s1": intern_s1_protocol(_lettered_prompt, UPSTREAM_PROMPTS, Choice(letter), mode="whole"),
+        "intern-s1": intern_s1_protocol(LETTERED_PROMPT, UPSTREAM_PROMPTS, Choice(letter), mode="whole"),
     },
     chance=1 / 6,
     licence="Apache-2.0",

@@ -18,14 +18,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from math import isfinite
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
 from evals.data.media import image_size, with_image
 from evals.errors import DataError
 from evals.labels import ProtocolName
-from evals.prompts import ask_with_images, plain_text
+from evals.prompts import template
 from evals.prompts.upstream import unavailable_prompts
 from evals.report.aggregate import mean_of_variants
 from evals.scorers.boxes import Boxes, grounding
@@ -33,24 +33,22 @@ from evals.scorers.upstream.grounding import UpstreamBox
 from evals.types import Prompt, Prompter, Sample, Sampling
 
 
-class RefcocoSplit(NamedTuple):
-    """A split: repository and split on the hub, name of InternVL's file, and number of objects on the hub."""
-
-    hub: str
-    split: str
-    file: str
-    objects: int | None = None
+def _split(variant: str, hub: str, file: str, objects: int | None = None) -> Split:
+    """Return a split; `file`: name of InternVL's file; `objects`: their number on the hub."""
+    split = variant.rpartition("-")[2]
+    stems = (f"{hub}/{split}", file, variant)
+    return Split(hub=f"lmms-lab/{hub}", split=split, stems=stems, rows=objects)
 
 
 SPLITS = {
-    "val": RefcocoSplit("RefCOCO", "val", "refcoco_val", 8_811),
-    "testA": RefcocoSplit("RefCOCO", "testA", "refcoco_testA", 1_975),
-    "testB": RefcocoSplit("RefCOCO", "testB", "refcoco_testB", 1_810),
-    "plus-val": RefcocoSplit("RefCOCOplus", "val", "refcoco+_val"),
-    "plus-testA": RefcocoSplit("RefCOCOplus", "testA", "refcoco+_testA"),
-    "plus-testB": RefcocoSplit("RefCOCOplus", "testB", "refcoco+_testB"),
-    "g-val": RefcocoSplit("RefCOCOg", "val", "refcocog_val", 7_573),
-    "g-test": RefcocoSplit("RefCOCOg", "test", "refcocog_test", 5_023),
+    "val": _split("val", "RefCOCO", "refcoco_val", 8_811),
+    "testA": _split("testA", "RefCOCO", "refcoco_testA", 1_975),
+    "testB": _split("testB", "RefCOCO", "refcoco_testB", 1_810),
+    "plus-val": _split("plus-val", "RefCOCOplus", "refcoco+_val"),
+    "plus-testA": _split("plus-testA", "RefCOCOplus", "refcoco+_testA"),
+    "plus-testB": _split("plus-testB", "RefCOCOplus", "refcoco+_testB"),
+    "g-val": _split("g-val", "RefCOCOg", "refcocog_val", 7_573),
+    "g-test": _split("g-test", "RefCOCOg", "refcocog_test", 5_023),
 }
 SETS = {
     "plus": ("plus-val", "plus-testA", "plus-testB"),
@@ -60,15 +58,8 @@ SETS = {
 
 
 def _samples(data: Data, variant: str) -> Iterator[Sample]:
-    split = SPLITS[variant]
-    hub_split = Split(
-        hub=f"lmms-lab/{split.hub}",
-        split=split.split,
-        stems=(f"{split.hub}/{split.split}", split.file, variant),
-        rows=split.objects,
-    )
     phrase_counts: Counter[str] = Counter()
-    for number, row in enumerate(data.rows(hub_split, required=("image", "bbox"))):
+    for number, row in enumerate(data.rows(SPLITS[variant], required=("image", "bbox"))):
         object_id = str(row.get("question_id") or row.get("id") or number)
         phrases = _phrases(row, object_id)
         width, height = _image_dimensions(data, row, object_id)
@@ -125,14 +116,8 @@ def _prompter(unit: Literal["thousand", "unit", ""], *, phrase_format: str = "{}
     instruction = (
         f"\nReply with its rectangle [left, top, right, bottom], {COORDINATE_FORMATS[unit]}." if unit else ""
     )
-
-    def ask(sample: Sample, repeat: int) -> Prompt:
-        phrase = phrase_format.format(plain_text(sample.question))
-        return ask_with_images(
-            sample, f"Which region of the image does this phrase describe? {phrase}{instruction}"
-        )
-
-    return ask
+    phrase = phrase_format.format("{question}")
+    return template(f"Which region of the image does this phrase describe? {phrase}{instruction}")
 
 
 def _ideal(sample: Sample, prompt: Prompt) -> str:

@@ -22,7 +22,7 @@ from evals.data.media import images
 from evals.errors import DataError
 from evals.extract.upstream.letters import first_match
 from evals.plain import count_of
-from evals.prompts import LETTERS, ask, ask_with_images, options, plain_text
+from evals.prompts import LETTERS, template
 from evals.scorers.chart import Stated
 from evals.scorers.choice import Choice, StatedChoice
 from evals.scorers.upstream.last_tag import LastTag
@@ -69,21 +69,16 @@ def _research_sample(data: Data, row: Row) -> Sample:
 
 
 def _choice_prompter(instruction: str) -> Prompter:
-    def prompt(sample: Sample, repeat: int) -> Prompt:
-        return ask_with_images(
-            sample,
-            "Answer this multiple-choice question step by step; exactly one option is the most correct. "
-            f"{instruction}\n\nQuestion:\n{plain_text(sample.question)}\n\nOptions:\n{options(sample.choices)}",
-        )
-
-    return prompt
-
-
-def _answer_prompt(sample: Sample, repeat: int) -> Prompt:
-    return ask(
-        f"{plain_text(sample.question)}\n\nReason step by step if that helps. Put the final answer, and nothing else, between "
-        "<answer> and </answer>, e.g. <answer>1.00</answer>."
+    return template(
+        "Answer this multiple-choice question step by step; exactly one option is the most correct. "
+        f"{instruction}\n\nQuestion:\n{{question}}\n\nOptions:\n{{options}}"
     )
+
+
+ANSWER_PROMPT = template(
+    "{question}\n\nReason step by step if that helps. Put the final answer, and nothing else, between <answer> and "
+    "</answer>, e.g. <answer>1.00</answer>."
+)
 
 
 def _ideal_box(sample: Sample, prompt: Prompt) -> str:
@@ -94,14 +89,14 @@ def _ideal_tag(sample: Sample, prompt: Prompt) -> str:
     return f"<answer>{sample.target}</answer>"
 
 
-BOX_INSTRUCTION = "Give the reasoning, then the letter of that option alone in a box, e.g. \\boxed{A}."
+BOX_INSTRUCTION = "Give the reasoning, then the letter of that option alone in a box, e.g. \\boxed{{A}}."
 LINE_INSTRUCTION = "Finish with a line of the form `ANSWER: X`, where X is the letter of one option."
 PROTOCOLS: Mapping[tuple[str, str], Protocol] = {
     ("strict", "reasoning"): Protocol(
         prompt=_choice_prompter(LINE_INSTRUCTION), scorers={"answer": StatedChoice()}
     ),
     ("strict", "deep-research"): Protocol(
-        prompt=_answer_prompt, scorers={"answer": Stated(tolerance=0.001)}, ideal=_ideal_tag
+        prompt=ANSWER_PROMPT, scorers={"answer": Stated(tolerance=0.001)}, ideal=_ideal_tag
     ),
     ("official", "reasoning"): Protocol(
         prompt=_choice_prompter(BOX_INSTRUCTION),
@@ -109,7 +104,7 @@ PROTOCOLS: Mapping[tuple[str, str], Protocol] = {
         ideal=_ideal_box,
     ),
     ("official", "deep-research"): Protocol(
-        prompt=_answer_prompt, scorers={"answer": LastTag("answer")}, ideal=_ideal_tag
+        prompt=ANSWER_PROMPT, scorers={"answer": LastTag("answer")}, ideal=_ideal_tag
     ),
 }
 """(name of the protocol, variant) -> protocol."""

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Split, text_list
 from evals.extract.upstream.supergpqa import option_supergpqa
-from evals.prompts import LETTERS, ask, options, plain_text
+from evals.prompts import template
 from evals.scorers.choice import StatedChoice
 from evals.scorers.options import OptionSet
-from evals.types import Prompt, Sample, Text
+from evals.types import Prompter, Sample, Text
 
 ROWS = Split(
     hub="m-a-p/SuperGPQA",
@@ -39,32 +39,28 @@ def _samples(data: Data, variant: str) -> Iterator[Sample]:
         )
 
 
-def _prompt(line_format: str, instruction: str, sample: Sample) -> Prompt:
-    last_letter = LETTERS[len(sample.choices) - 1]
-    return ask(
-        f"Answer this multiple-choice question; exactly one option is right. {instruction}, where X is one letter from A to {last_letter}.\n\n"
-        f"{plain_text(sample.question)}\n{options(sample.choices, line_format=line_format)}"
+def _prompter(instruction: str, line_format: str) -> Prompter:
+    return template(
+        f"Answer this multiple-choice question; exactly one option is right. {instruction}, where X is one letter from A to "
+        "{last}.\n\n{question}\n{options}",
+        line_format=line_format,
     )
 
 
-def _official_prompt(sample: Sample, repeat: int) -> Prompt:
-    return _prompt(
-        "{}) {}", "The last line of your reply must be of the form 'Answer: X' (without quotes)", sample
-    )
-
-
-def _strict_prompt(sample: Sample, repeat: int) -> Prompt:
-    return _prompt("{}. {}", "Think it through, then finish with a line of the form `ANSWER: X`", sample)
-
-
+STRICT_INSTRUCTION = "Think it through, then finish with a line of the form `ANSWER: X`"
+OFFICIAL_INSTRUCTION = "The last line of your reply must be of the form 'Answer: X' (without quotes)"
 BENCHMARK = Benchmark(
     name="supergpqa",
     title="SuperGPQA: 26,529 questions in 285 graduate disciplines with up to ten options (arXiv 2502.14739).",
     variants={"": Variant(26_529)},
     samples=_samples,
     protocols={
-        "strict": Protocol(prompt=_strict_prompt, scorers={"choice": StatedChoice()}),
-        "official": Protocol(prompt=_official_prompt, scorers={"choice": OptionSet(option_supergpqa)}),
+        "strict": Protocol(
+            prompt=_prompter(STRICT_INSTRUCTION, "{}. {}"), scorers={"choice": StatedChoice()}
+        ),
+        "official": Protocol(
+            prompt=_prompter(OFFICIAL_INSTRUCTION, "{}) {}"), scorers={"choice": OptionSet(option_supergpqa)}
+        ),
     },
     chance=0.104,
     licence="ODC-BY",

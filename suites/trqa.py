@@ -19,7 +19,7 @@ from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Split
 from evals.errors import DataError
 from evals.extract.upstream.scieval import letters_scieval
-from evals.prompts import LETTERS, ask, options, plain_text
+from evals.prompts import LETTERS, template
 from evals.scorers.options import OptionSet, StatedOptions
 from evals.types import Prompt, Sample, Text
 
@@ -64,26 +64,17 @@ def _choices(options_column: object, position: int) -> tuple[str, ...]:
     return tuple(str(texts[letter]) for letter in letters)
 
 
-def _prompt(sample: Sample, answer_format: str) -> Prompt:
-    return ask(
-        f"Question about therapeutic targets: {plain_text(sample.question)}\n\n{options(sample.choices)}\n\n"
-        f"One or several of these options are right; choose all that are. {answer_format}"
-    )
-
-
-def _tag_prompt(sample: Sample, repeat: int) -> Prompt:
-    return _prompt(
-        sample,
-        "Reply with their letters alone, between <choice> and </choice>, e.g. <choice>A, C</choice>.",
-    )
-
-
-def _line_prompt(sample: Sample, repeat: int) -> Prompt:
-    return _prompt(
-        sample,
-        "Think it through, then finish with a line of the form `ANSWER: X, Y` with the letters of all right options, and "
-        "of no other.",
-    )
+QUESTION = (
+    "Question about therapeutic targets: {question}\n\n{options}\n\n"
+    "One or several of these options are right; choose all that are. "
+)
+TAG_INSTRUCTION = (
+    "Reply with their letters alone, between <choice> and </choice>, e.g. <choice>A, C</choice>."
+)
+LINE_INSTRUCTION = (
+    "Think it through, then finish with a line of the form `ANSWER: X, Y` with the letters of all right options, and of no "
+    "other."
+)
 
 
 def _ideal_tag(sample: Sample, prompt: Prompt) -> str:
@@ -96,9 +87,11 @@ BENCHMARK = Benchmark(
     variants={"": Variant(172)},
     samples=_samples,
     protocols={
-        "strict": Protocol(prompt=_line_prompt, scorers={"choice": StatedOptions()}),
+        "strict": Protocol(prompt=template(QUESTION + LINE_INSTRUCTION), scorers={"choice": StatedOptions()}),
         "official": Protocol(
-            prompt=_tag_prompt, scorers={"choice": OptionSet(letters_scieval)}, ideal=_ideal_tag
+            prompt=template(QUESTION + TAG_INSTRUCTION),
+            scorers={"choice": OptionSet(letters_scieval)},
+            ideal=_ideal_tag,
         ),
     },
     chance=1 / 15,

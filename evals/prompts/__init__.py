@@ -17,11 +17,12 @@ from evals.prompts.layout import (
     question_prompt,
     rng,
     shuffled,
+    template,
     text_first,
 )
 
 __all__ = [
     "ANSWER_LINE", "LETTERS", "SELECT_INSTRUCTION", "append_to_question", "ask", "ask_with_images",
     "hinted_question", "images_first", "images_of", "images_only", "option_block", "options", "plain_text",
-    "question_prompt", "rng", "shuffled", "text_first",
+    "question_prompt", "rng", "shuffled", "template", "text_first",
 ]  # fmt: skip

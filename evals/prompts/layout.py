@@ -9,11 +9,11 @@ r"""Prompt layouts shared by suites, and the only source of randomness in prompt
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from random import Random
 
-from evals.types import Media, Message, Part, Prompt, Sample, Text
+from evals.types import Media, Message, Part, Prompt, Prompter, Sample, Text
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -69,6 +69,25 @@ def text_first(sample: Sample, text: str) -> Prompt:
 def question_prompt(sample: Sample, repeat: int) -> Prompt:
     """Return a prompt with a single user turn: the question's images, then its text, without an added instruction."""
     return ask_with_images(sample, plain_text(sample.question))
+
+
+def template(
+    text: str,
+    *,
+    line_format: str = "{}. {}",
+    build: Callable[[Sample, str], Prompt] = ask_with_images,
+) -> Prompter:
+    """Return a prompter that fills a text with `{question}`, `{options}`, `{group}` and `{last}`, the last option's letter.
+
+    `line_format`: of an option; `build`: makes the prompt of the text, by default with the question's images before it.
+    """
+
+    def prompt(sample: Sample, repeat: int) -> Prompt:
+        question, lines = plain_text(sample.question), options(sample.choices, line_format=line_format)
+        last = LETTERS[len(sample.choices) - 1]
+        return build(sample, text.format(question=question, options=lines, group=sample.group, last=last))
+
+    return prompt
 
 
 def append_to_question(sample: Sample, text: str) -> Prompt:
