@@ -80,6 +80,22 @@ class Note(NamedTuple):
         return f"{self.topic}: {self.text}"
 
 
+class ScoredUnder(NamedTuple):
+    """The note on a copy of a run that is scored under another protocol than the one whose prompts were sent."""
+
+    prompts: str
+    protocol: str
+
+    @classmethod
+    def parse(cls, note: str) -> ScoredUnder | None:
+        """Parse a note; None if it is another one."""
+        prompts, separator, protocol = note.removeprefix("run under ").partition(", scored under ")
+        return cls(prompts, protocol) if separator and note.startswith("run under ") else None
+
+    def __str__(self) -> str:
+        return f"run under {self.prompts}, scored under {self.protocol}"
+
+
 class AsPng(NamedTuple):
     """An image that is converted to a PNG of this size."""
 

@@ -11,7 +11,7 @@ from msgspec import structs
 from evals import load, profiles
 from evals.commands import common
 from evals.errors import UsageError
-from evals.labels import ProtocolName
+from evals.labels import ProtocolName, ScoredUnder
 from evals.plain import count_of
 from evals.profiles import Price
 from evals.records import store
@@ -116,7 +116,7 @@ def _copy_run(run: Run, *, protocol: str, judge: str) -> Run:
     )
     card.origin = f"score of {card.run}"
     if protocol:
-        card.notes = (*card.notes, f"run under {original.protocol}, scored under {protocol}")
+        card.notes = (*card.notes, str(ScoredUnder(original.protocol, protocol)))
     name = "-".join([card.run, *([protocol] if protocol else []), *([store.slug(judge)] if judge else [])])
     card.run, card.files, card.status = name, {}, "running"
     card.estimates, card.counts, card.coverage = (), {}, 0.0

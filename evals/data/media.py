@@ -74,8 +74,10 @@ def images(data: Data, values: Iterable[object]) -> list[Media]:
 
 
 def image_size(data: Data, value: object) -> tuple[int, int]:
-    """Return the width and height of a row's image in pixels, from its header; both 0 for a file that is not an image."""
-    return inspect_image(_image_bytes(data, value))[1:3]
+    """Return the width and height of a row's image in pixels, upright as it is sent; both 0 for a file that is not an image."""
+    _, width, height, sent = inspect_image(_image_bytes(data, value))
+    form = parse_sent(sent)
+    return (form.width, form.height) if isinstance(form, AsPng) else (width, height)
 
 
 def with_image(data: Data, text: object, value: object, *, required: bool = False) -> tuple[Part, ...]:

@@ -123,7 +123,7 @@ def components(
         suite=baseline.suite, metric=metric.name, unit=metric.unit, n=len(values), repeats=base.repeats,
         value=float(values.mean()), range=width, between=Component(variance=between, source=baseline.run),
         within=within_component, models=_model_variance(base, others, within_component, between),
-        wording=_score_variance(base, [other for other in same_model_runs if not _have_same_protocol(base, other)]),
+        wording=_score_variance(base, [other for other in same_model_runs if _has_other_wording(base, other)]),
         judge=_score_variance(base, [other for other in same_model_runs if _differ_only_in_judge(base, other)]),
         design=_design_effect(base),
     )  # fmt: skip
@@ -156,7 +156,15 @@ def _have_same_model(a: _RunValues, b: _RunValues) -> bool:
 
 
 def _have_same_protocol(a: _RunValues, b: _RunValues) -> bool:
-    return a.suite_run.protocol == b.suite_run.protocol
+    """Return whether two runs had the same prompts and are scored by the same rules."""
+    runs = a.suite_run, b.suite_run
+    return len({run.protocol for run in runs}) == len({run.prompted for run in runs}) == 1
+
+
+def _has_other_wording(base: _RunValues, other: _RunValues) -> bool:
+    """Return whether a run had other prompts than the baseline; a copy scored under another protocol adds no wording."""
+    sent = base.suite_run.prompted or base.suite_run.protocol
+    return not other.suite_run.prompted and other.suite_run.protocol != sent
 
 
 def _differ_only_in_judge(a: _RunValues, b: _RunValues) -> bool:

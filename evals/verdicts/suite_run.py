@@ -47,6 +47,8 @@ class SuiteRun(Struct, frozen=True, kw_only=True):
     """Judge model, or `none`; empty: the suite is not judged by a model; None: unknown (an old baseline file)."""
     original_ids: Mapping[str, str] | None = None
     """Hashed id -> original id, if known; None: the ids are not hashed."""
+    prompted: str = ""
+    """The protocol whose prompts were sent, if the run is a copy that is scored under another one; else empty."""
     promise: str = "none"
     """Status of the run's preregistration: `none`, `kept`, or `broken: ` and what changed."""
     promised_policy: str = ""

@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec import structs
 
 from evals.errors import StoreError, UsageError
+from evals.labels import ScoredUnder
 from evals.records import names, promise, store
 from evals.records.card import Card
 from evals.records.store import Run
@@ -48,6 +49,7 @@ def of_run(run: Run) -> SuiteRun:
         version=card.config.version, data_sha256=card.config.data_sha256, scorers=card.scorers or suite.scorer_versions(), metrics=metrics,
         outcomes_by_scorer=outcomes_by_scorer, judge=judge_of(card) if suite.judged else "", tokens=card.tokens, cost_usd=card.cost_usd,
         seconds=card.finished - card.started if card.finished else None, gated=card.gated, restrictions=_restrictions(card),
+        prompted=next((scored.prompts for note in card.notes if (scored := ScoredUnder.parse(note))), ""),
         promise=promise.promise_status(card), promised_policy=card.promise.policy_sha256 if card.promise else "",
     )  # fmt: skip
 

@@ -17,7 +17,15 @@ from typing import Any
 import pytest
 
 from evals.data import Data
-from evals.data.media import MAX_DECODED_PIXELS, image, inspect_image, payload, store_bytes, store_image
+from evals.data.media import (
+    MAX_DECODED_PIXELS,
+    image,
+    image_size,
+    inspect_image,
+    payload,
+    store_bytes,
+    store_image,
+)
 from evals.errors import DataError, Rejected
 from evals.model_adapters.openai import body, encode_as_data_urls
 from evals.types import Media, Message, Prompt, Sampling, Text
@@ -153,6 +161,7 @@ def test_the_exif_rotation_of_an_image_is_applied_when_it_is_sent_and_shown(
 ) -> None:
     media = store_image(tmp_path, raw)
     assert (media.width * media.height, media.sent) == (1200, "png 30x40")
+    assert image_size(Data(suite="toy", local=tmp_path), raw) == (30, 40)
     sent = sent_image(media)
     assert (sent.size, sent.getexif().get(0x0112, 1)) == ((30, 40), 1)
     red = [

@@ -26,6 +26,7 @@ from evals.scorers.judge.agreement import CorrectedShare, RatedPair, agreement, 
 from evals.scorers.judge.judge import Judge, template
 from evals.scorers.judge.judged import Judged
 from evals.types import Failure, Judgement, Prompt, Reply, Sample, Score, Usage
+from evals.verdicts import suite_runs
 from tests.support import judges, toy
 from tests.support.command import evals
 from tests.support.error_messages import raises
@@ -522,7 +523,10 @@ def test_a_copy_for_another_protocol_and_another_judge_is_one_run(tmp_path: Path
     command = ("score", "r", "--protocol", "intern-s1", "--judge", "scripted:A", "--results", tmp_path)
     assert evals(*command).status == 0
     (name,) = {run.path.name for run in store.runs(tmp_path)} - {"r"}
-    assert store.read_card(store.find_one(tmp_path, name).path).status != "running"
+    copy = store.find_one(tmp_path, name)
+    assert store.read_card(copy.path).status != "running"
+    assert suite_runs.of_run(copy).prompted == "strict"
+    assert suite_runs.of_run(store.find_one(tmp_path, "r")).prompted == ""
 
 
 def test_scoring_under_another_protocol_does_not_overwrite_another_run(tmp_path: Path) -> None:

@@ -88,6 +88,16 @@ def test_variance_of_wording_and_judge_excludes_that_of_items_and_replies():
     )
 
 
+def test_a_copy_scored_under_another_protocol_is_no_evidence_on_wording():
+    base = random_run("a", random_probabilities(), repeats=4, seed=1)
+    copy = structs.replace(base, run="a-other", protocol="other", prompted=base.protocol)
+    assert components(base, [copy]).wording is None
+    assert components(copy, [base]).wording is None
+    other = random_run("b", random_probabilities(), repeats=4, seed=2, model=base.model, protocol="other")
+    assert components(base, [copy, other]).wording.source == "a, b"
+    assert components(copy, [other]).within.source == "a-other"
+
+
 def test_clusters_of_four_equal_items_have_a_design_effect_of_four():
     values = (np.random.default_rng(0).random(ITEM_COUNT) < 0.5).astype(float)
     independent = suite_run("a", outcomes_of(values.tolist()))

@@ -199,14 +199,11 @@ def ppi(
     )
     count = n + unlabelled_count
     if len(set(clusters)) < count:  # sum the influence of each item's replies
-        influence = np.concatenate(
-            [
-                (rectified - rectified.mean()) / n,
-                weight * (unlabelled - unlabelled.mean()) / unlabelled_count,
-            ]
+        centred = (
+            (rectified - rectified.mean()) / n,
+            weight * (unlabelled - unlabelled.mean()) / unlabelled_count,
         )
-        _, codes, count = stats.encode_labels(influence, clusters)
-        squared_error = stats.cluster_variance(influence, codes, count)
+        squared_error = stats.cluster_variance(*stats.encode_labels(np.concatenate(centred), clusters))
     return _clipped_interval(
         weight * float(unlabelled.mean()) + float(rectified.mean()),
         sqrt(max(squared_error, _variance(float(y.mean()), count))),
