@@ -31,7 +31,8 @@ EvalsError                     a message for the user, one line, no traceback
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -95,6 +96,17 @@ class DataError(UsageError):
 
 class StoreError(UsageError):
     """A results folder or a run in it cannot be read or written."""
+
+
+@contextmanager
+def needs(
+    feature: str, extra: str, *, error: type[UsageError] = UsageError, otherwise: str = ""
+) -> Iterator[None]:
+    """Raise an error if a package imported in the context is missing: `feature` needs the extra. `otherwise`: another remedy."""
+    try:
+        yield
+    except ImportError:
+        raise error(f"{feature} needs `{install_command(extra)}`{otherwise}") from None
 
 
 class ModelError(EvalsError):

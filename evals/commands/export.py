@@ -9,7 +9,7 @@ import click
 
 from evals.commands import common
 from evals.errors import UnknownName, UsageError
-from evals.interop.sinks import ExportResult
+from evals.interop.outgoing import ExportResult
 from evals.records import store
 from evals.records.store import Run
 

@@ -21,7 +21,7 @@ from zipfile import BadZipFile, ZipFile
 import msgspec
 
 from evals import disk
-from evals.errors import DataError, install_command
+from evals.errors import DataError, needs
 
 ARCHIVE_ERRORS = (
     BadZipFile,
@@ -97,14 +97,10 @@ class Tree:
 def download_archive(suite: str, hub: str, file: str, revision: str) -> Path:
     """Return the path of an archive in the hub's cache, downloaded if necessary; raises DataError if that fails."""
     name = Path(file).name
-    try:
+    otherwise = f"; or pass its {name} with --data, or try --sample"
+    with needs(f"{suite}: reading {hub} from the hub", "hub", error=DataError, otherwise=otherwise):
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-    except ImportError:
-        raise DataError(
-            f"{suite}: reading {hub} from the hub needs `{install_command('hub')}`; "
-            f"or pass its {name} with --data, or try --sample"
-        ) from None
     try:
         return Path(hf_hub_download(hub, file, repo_type="dataset", revision=revision))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:

@@ -12,7 +12,7 @@ import msgspec
 from evals import disk
 from evals.boundary import foreign_code
 from evals.data.sources import Data, Row, Split
-from evals.errors import DataError, install_command
+from evals.errors import DataError, needs
 from evals.validation import cause
 
 FOLDS, SEED = 5, 18_012_019
@@ -58,13 +58,9 @@ def _with_ids(name: str, rows: Sequence[Row]) -> list[Row]:
 
 def _download_table(name: str, expected: int, gold: Callable[[Row], str | float]) -> list[Row]:
     """Download a task's table through matminer; ids and folds are computed as upstream does."""
-    try:
+    otherwise = "; or pass a local mirror with --data DIR, or try --sample"
+    with needs("matbench: downloading its tables", "materials", error=DataError, otherwise=otherwise):
         from matminer.datasets import load_dataset
-    except ImportError:
-        raise DataError(
-            f"matbench: downloading its tables needs `{install_command('materials')}`; "
-            "or pass a local mirror with --data DIR, or try --sample"
-        ) from None
     hint = "go online once, or pass a local mirror with --data DIR"
     problem = f"matbench: cannot download matbench_{name} through matminer; {hint}"
     with foreign_code(lambda why: DataError(f"{problem} ({why[:200]})")):
@@ -99,13 +95,9 @@ def computed_folds(targets: Sequence[str | float]) -> list[int]:
     Source: matbench, scripts/mvb01_generate_validation.py: (Stratified)KFold, 5 splits, shuffled, seed 18012019. Raises
     DataError without scikit-learn.
     """
-    try:
+    problem = "matbench: the table has no column 'fold' and there is no splits file; recomputing the folds"
+    with needs(problem, "materials", error=DataError):
         from sklearn.model_selection import KFold, StratifiedKFold
-    except ImportError:
-        raise DataError(
-            "matbench: the table has no column 'fold' and there is no splits file; recomputing the folds needs "
-            f"`{install_command('materials')}`"
-        ) from None
     stratified = isinstance(targets[0], str)
     splitter = (StratifiedKFold if stratified else KFold)(FOLDS, shuffle=True, random_state=SEED)
     folds = [0] * len(targets)

@@ -23,7 +23,7 @@ from msgspec import structs
 from evals import disk
 from evals.boundary import foreign_code
 from evals.data import Data
-from evals.errors import DataError, Rejected, UsageError, install_command
+from evals.errors import DataError, Rejected, needs
 from evals.labels import AsPng, Refused, SentForm, parse_sent
 from evals.types import Media, Part, Text
 
@@ -239,10 +239,8 @@ def enlarge_image(media: Media, factor: int, *, max_pixels: int | None = None) -
 
 
 def _pillow() -> Any:
-    try:
+    with needs("an image in a prompt", "vision"):
         from PIL import Image
-    except ImportError:
-        raise UsageError(f"images in prompts need `{install_command('vision')}`") from None
     Image.MAX_IMAGE_PIXELS = None  # sizes are checked against MAX_DECODED_PIXELS before decoding
     return Image
 

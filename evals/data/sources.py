@@ -25,7 +25,7 @@ from evals import disk
 from evals.boundary import foreign_code
 from evals.data import parquet
 from evals.data.loose_json import to_strict_json
-from evals.errors import DataError, install_command
+from evals.errors import DataError, needs
 from evals.plain import count_of, either
 from evals.validation import cause
 
@@ -242,13 +242,9 @@ def _column_values(column: Any) -> list[Any]:
 
 
 def _from_hub(suite: str, split: Split) -> Iterator[Row]:
-    try:
+    otherwise = "; or pass a local mirror with --data DIR, or try --sample"
+    with needs(f"{suite}: reading {split.hub} from the hub", "hub", error=DataError, otherwise=otherwise):
         from datasets import load_dataset
-    except ImportError:
-        raise DataError(
-            f"{suite}: reading {split.hub} from the hub needs `{install_command('hub')}`; "
-            "or pass a local mirror with --data DIR, or try --sample"
-        ) from None
     with foreign_code(lambda why: DataError(_hub_error_message(suite, split, why))), offline_if_unreachable():
         rows = load_dataset(
             split.hub,

@@ -53,7 +53,7 @@ def mathvista(path: Path) -> list[Source]:
         located = ((row, f"{path.name}, {pid}") for pid, row in rows.items())
         return read_items(path, located, _mathvista_item, "MathVista output")
 
-    return [Source(format="mathvista", tasks=("mathvista",), model=model, items=read)]
+    return [Source(tasks=("mathvista",), model=model, items=read)]
 
 
 def _mathvista_item(row: dict[str, Any], location: str) -> Iterator[Item]:
@@ -73,12 +73,13 @@ def _mathvista_item(row: dict[str, Any], location: str) -> Iterator[Item]:
 
 def mathvision(path: Path) -> list[Source]:
     """Read an output file of MATH-Vision; raises DataError."""
-    model = path.name.partition(".jsonl")[0]
-
-    def read() -> Iterator[Item]:
-        return read_items(path, read_objects(path), _mathvision_item, "MATH-Vision output")
-
-    return [Source(format="mathvision", tasks=("mathvision",), model=model, items=read)]
+    return [
+        Source(
+            tasks=("mathvision",),
+            model=path.name.partition(".jsonl")[0],
+            items=lambda: read_items(path, read_objects(path), _mathvision_item, "MATH-Vision output"),
+        )
+    ]
 
 
 def _mathvision_item(row: dict[str, Any], location: str) -> Iterator[Item]:
@@ -106,7 +107,6 @@ def mmlu_pro(path: Path) -> list[Source]:
     label = "mmlu_pro accuracy (random letter if none was parsed)"
     return [
         Source(
-            format="mmlu-pro",
             tasks=("mmlu_pro",),
             model=model,
             items=lambda: (item for file in files for item in _mmlu_pro_items(file)),
@@ -167,7 +167,7 @@ def mmmu(path: Path) -> list[Source]:
             )
             yield from read_items(file, located, _mmmu_item, "MMMU output, which has an id in every entry")
 
-    return [Source(format="mmmu", tasks=("mmmu_val",), model=model, items=read)]
+    return [Source(tasks=("mmmu_val",), model=model, items=read)]
 
 
 def _mmmu_item(row: dict[str, Any], location: str) -> Iterator[Item]:
@@ -190,7 +190,6 @@ def _mmmu_pro(path: Path) -> Source:
         raise DataError(f"{path}: its name contains neither standard_10_options nor vision")
     expected = "MMMU-Pro output, which has an id in every line"
     return Source(
-        format="mmmu",
         tasks=(task,),
         model=stem[:position],
         items=lambda: read_items(path, read_objects(path), _mmmu_item, expected),

@@ -15,7 +15,6 @@ from evals.interop.files import find_files, glob_visible, read_json, read_object
 from evals.interop.foreign import Item, Source, read_items
 from evals.interop.values import count, join_turns, number
 
-FORMAT = "chembench"
 SUMMARY_LABELS = {
     "overall_score": "score over completed questions",
     "benchmark_score": "score over the whole benchmark",
@@ -51,7 +50,6 @@ def _model_name(folder: Path) -> str:
 def _source(model: str, files: Iterable[Path], summary_file: Path) -> Source:
     summary = read_optional(summary_file, "a ChemBench summary")
     return Source(
-        format=FORMAT,
         tasks=("chembench",),
         model=model,
         items=lambda: (

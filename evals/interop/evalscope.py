@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from evals.errors import DataError, UsageError, install_command
+from evals.errors import DataError, needs
 from evals.interop.files import (
     MAX_CONFIG_BYTES,
     find_files,
@@ -32,9 +32,7 @@ from evals.interop.values import (
     stop_of,
 )
 from evals.types import Sampling, Usage
-from evals.validation import cause
 
-FORMAT = "evalscope"
 SCORED_STATUSES = (None, "success", "fallback", "degraded")
 """Statuses of a valid score; older versions write no status."""
 Review = tuple[int | None, float | None, str]
@@ -58,7 +56,6 @@ def _source(path: Path) -> Source:
     benchmark = max((name for name in reports if path.stem.startswith(f"{name}_")), key=len, default="")
     report = reports.get(benchmark, {})
     return Source(
-        format=FORMAT,
         tasks=(path.stem,),
         model=str(report.get("model_name") or model),
         items=lambda: _items(path, root / "reviews" / model / path.name),
@@ -86,10 +83,8 @@ def _sampling(folder: Path) -> Sampling:
     path = next(iter(sorted(glob_visible(folder, "task_config*.yaml"))), None)
     if path is None:
         return Sampling()
-    try:
+    with needs(f"reading {path.name}", "import"):
         import yaml
-    except ImportError:
-        raise UsageError(f"reading {path.name} needs `{install_command('import')}`") from None
     try:
         config = as_dict(as_dict(yaml.safe_load(read_bytes(path, MAX_CONFIG_BYTES))).get("generation_config"))
     except (yaml.YAMLError, *PARSE_ERRORS) as error:
@@ -99,7 +94,8 @@ def _sampling(folder: Path) -> Sampling:
 
 
 def _items(path: Path, reviews: Path) -> Iterator[Item]:
-    review_by_index = dict(_reviews(reviews)) if reviews.is_file() else {}
+    rows = read_objects(reviews) if reviews.is_file() else ()
+    review_by_index = dict(read_items(reviews, rows, _review, "an evalscope review"))
 
     def read_row(row: Mapping[str, Any], location: str) -> Iterator[Item]:
         if "raw_input" in row:
@@ -109,26 +105,12 @@ def _items(path: Path, reviews: Path) -> Iterator[Item]:
     return read_items(path, read_objects(path), read_row, "an evalscope prediction")
 
 
-def _reviews(path: Path) -> Iterator[tuple[str, Review]]:
-    for row, location in read_objects(path):
-        try:
-            review = str(row["index"]), _review(row["sample_score"])
-        except PARSE_ERRORS as error:
-            raise DataError(
-                f"{path}: {location}: cannot be read as an evalscope review ({cause(error)})"
-            ) from None
-        yield review
-
-
-def _review(sample_score: Mapping[str, Any]) -> Review:
-    score = sample_score["score"]
+def _review(row: Mapping[str, Any], location: str) -> Iterator[tuple[str, Review]]:
+    repeat, score = count(row["sample_score"].get("generation_index")), row["sample_score"]["score"]
     values = score.get("value") or {}
     main_value = values.get(score.get("main_score_name"), next(iter(values.values()), None))
-    return (
-        count(sample_score.get("generation_index")),
-        number(main_value) if score.get("status") in SCORED_STATUSES else None,
-        str(score.get("extracted_prediction") or ""),
-    )
+    value = number(main_value) if score.get("status") in SCORED_STATUSES else None
+    yield str(row["index"]), (repeat, value, str(score.get("extracted_prediction") or ""))
 
 
 def _item(row: Mapping[str, Any], location: str, review: Review) -> Item:

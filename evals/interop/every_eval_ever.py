@@ -25,10 +25,8 @@ from evals.records.card import Card, JudgeCard
 from evals.records.store import Run, slug
 from evals.types import Estimate, Reply, Score
 
-SCHEMA_VERSION, INSTANCE_SCHEMA_VERSION = "0.3.0", "0.3.0"
+SCHEMA_VERSION = "0.3.0"
 UNKNOWN = "unknown"
-UNITS = {"fraction": "proportion"}
-"""Our unit -> theirs, if they differ."""
 encode = msgspec.json.Encoder().encode
 
 
@@ -124,12 +122,15 @@ def _result(card: Card, e: Estimate) -> dict[str, Any]:
     metric: dict[str, Any] = {
         "metric_id": e.metric,
         "metric_name": e.metric,
-        "metric_unit": UNITS.get(e.unit, e.unit or "none"),
+        "metric_unit": "proportion" if e.unit == "fraction" else e.unit or "none",
         "lower_is_better": e.better == "lower",
         "score_type": "continuous",
         "min_score": low,
         "max_score": high,
     }
+    sampling = card.config.sampling
+    settings = {name: getattr(sampling, name) for name in ("temperature", "top_p", "top_k", "max_tokens")}
+    settings = {k: v for k, v in (settings | {"reasoning": sampling.thinking}).items() if v is not None}
     if card.judge is not None and card.judge.model:
         metric["llm_scoring"] = _llm_scoring(card.judge)
     return {
@@ -146,7 +147,7 @@ def _result(card: Card, e: Estimate) -> dict[str, Any]:
         },
         "metric_config": metric,
         "score_details": {"score": e.value, "details": _details(card, e), "uncertainty": _uncertainty(e)},
-        "generation_config": {"generation_args": _generation_args(card)},
+        "generation_config": {"generation_args": settings},
     }
 
 
@@ -178,15 +179,10 @@ def _details(card: Card, e: Estimate) -> dict[str, str]:
 
 
 def _uncertainty(e: Estimate) -> dict[str, Any]:
-    uncertainty: dict[str, Any] = {"num_samples": e.n}
-    if e.low is not None and e.high is not None:
-        uncertainty["confidence_interval"] = {
-            "lower": e.low,
-            "upper": e.high,
-            "confidence_level": 0.95,
-            "method": e.method,
-        }
-    return uncertainty
+    if e.low is None or e.high is None:
+        return {"num_samples": e.n}
+    interval = {"lower": e.low, "upper": e.high, "confidence_level": 0.95, "method": e.method}
+    return {"num_samples": e.n, "confidence_interval": interval}
 
 
 def _llm_scoring(judge: JudgeCard) -> dict[str, Any]:
@@ -197,18 +193,6 @@ def _llm_scoring(judge: JudgeCard) -> dict[str, Any]:
         "judges": [{"model_info": model}],
         "input_prompt": f"templates of science-evals: {templates or 'unknown'}",
     }
-
-
-def _generation_args(card: Card) -> dict[str, Any]:
-    sampling = card.config.sampling
-    settings = {
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "top_k": sampling.top_k,
-        "max_tokens": sampling.max_tokens,
-        "reasoning": sampling.thinking,
-    }
-    return {name: value for name, value in settings.items() if value is not None}
 
 
 def _write_instances(run: Run, card: Card, path: Path) -> tuple[str, int]:
@@ -241,7 +225,7 @@ def _instance(row: Row, reply: Reply, score: Score, value: float, card: Card, me
     gold = row.sample.target
     reference = list(gold) if isinstance(gold, tuple) else [str(gold)]
     instance: dict[str, Any] = {
-        "schema_version": INSTANCE_SCHEMA_VERSION,
+        "schema_version": SCHEMA_VERSION,
         "evaluation_id": _evaluation_id(card),
         "model_id": _model_id(card),
         "evaluation_name": card.config.suite,

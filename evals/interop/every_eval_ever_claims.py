@@ -179,13 +179,15 @@ def _add_score(record: Aggregate, result: Result, tables: Tables, skipped: Count
         skipped["scores without a known scale"] += 1
         return
     model = _clean_line(record.model_info.id or record.model_info.name)
+    source = record.source_metadata
+    evaluator = f"{source.source_name or source.source_organization_name}, {source.evaluator_relationship}"
     key = (
         suite,
         _clean_line(result.evaluation_name),
         _clean_line(result.metric_config.metric_name or result.metric_config.metric_id),
         _source_text(record, result),
         _iso_day(record, result),
-        _note_text(record),
+        f"Every Eval Ever {_clean_line(record.schema_version)}: {_clean_line(evaluator)}",
         _conditions_toml(result),
     )
     if tables[key].setdefault(model, percent) != percent:
@@ -230,27 +232,14 @@ def _iso_day(record: Aggregate, result: Result) -> str:
     return ""
 
 
-def _note_text(record: Aggregate) -> str:
-    source = record.source_metadata
-    name = _clean_line(source.source_name or source.source_organization_name)
-    return f"Every Eval Ever {_clean_line(record.schema_version)}: {name}, {_clean_line(source.evaluator_relationship)}"
-
-
 def _conditions_toml(result: Result) -> str:
     """Return the stated sampling settings as the entries of a TOML inline table; empty if none are stated."""
     stated = result.generation_config.get("generation_args")
     arguments = stated if isinstance(stated, dict) else {}
-    names = {
-        "temperature": "temperature",
-        "top_p": "top_p",
-        "top_k": "top_k",
-        "max_tokens": "max_tokens",
-        "reasoning": "thinking",
-    }
     settings = {
-        ours: arguments[theirs]
-        for theirs, ours in names.items()
-        if isinstance(arguments.get(theirs), bool | int | float) and -1 <= arguments[theirs] <= 1 << 31
+        "thinking" if name == "reasoning" else name: arguments[name]
+        for name in ("temperature", "top_p", "top_k", "max_tokens", "reasoning")
+        if isinstance(arguments.get(name), bool | int | float) and -1 <= arguments[name] <= 1 << 31
     }
     return ", ".join(
         f"{name} = {msgspec.json.encode(value).decode()}" for name, value in sorted(settings.items())

@@ -69,33 +69,20 @@ def read_optional(path: Path, expected: str) -> dict[str, Any]:
 
 def read_objects(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
     """Yield each object of a JSON Lines file or a JSON array, with its location; raises DataError."""
+    place = ""
     try:
         with disk.open_decompressed(path) as stream:
-            if stream.read(1) == b"[":
-                for number, row in enumerate(read_json(path), 1):
-                    yield _require_object(row, f"{path}, {number}"), f"{path.name}, {number}"
-                return
+            is_array = stream.read(1) == b"["
             stream.seek(0)
-            for line_number, line in enumerate(disk.lines(stream), 1):
-                if line.strip():
-                    yield _decode_object(line, path, line_number), f"{path.name}, line {line_number}"
+            for number, row in enumerate(read_json(path) if is_array else disk.lines(stream), 1):
+                if is_array or row.strip():
+                    place = f", {number}" if is_array else f", line {number}"
+                    value = row if is_array else decode_json(row)
+                    if not isinstance(value, dict):
+                        raise DataError(f"{path}{place}: not a JSON object")
+                    yield value, f"{path.name}{place}"
     except (OSError, *PARSE_ERRORS) as error:
-        raise DataError(f"{path}: {cause(error)}") from None
-
-
-def _decode_object(line: bytes, path: Path, line_number: int) -> dict[str, Any]:
-    location = f"{path}, line {line_number}"
-    try:
-        value = decode_json(line)
-    except PARSE_ERRORS as error:
-        raise DataError(f"{location}: {cause(error)}") from None
-    return _require_object(value, location)
-
-
-def _require_object(value: Any, location: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise DataError(f"{location}: not a JSON object")
-    return value
+        raise DataError(f"{path}{place}: {cause(error)}") from None
 
 
 def read_contents(path: Path) -> Iterator[tuple[str, bytes]]:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct, structs
@@ -83,7 +83,8 @@ class Item(Struct, frozen=True, kw_only=True):
 class Source(Struct, frozen=True, kw_only=True):
     """A run of one benchmark in a foreign file."""
 
-    format: str
+    format: str = ""
+    """Set by `formats.read`."""
     tasks: tuple[str, ...]
     """The source's names for the benchmark or its parts."""
     model: str
@@ -109,10 +110,13 @@ class NoMatch(DataError):
     """No record of a source matches a sample of the suite."""
 
 
+T = TypeVar("T")
+
+
 def read_items(
-    path: Path, rows: Iterable[tuple[Any, str]], read_row: Callable[[Any, str], Iterable[Item]], expected: str
-) -> Iterator[Item]:
-    """Yield the items that `read_row` makes from each (row, location).
+    path: Path, rows: Iterable[tuple[Any, str]], read_row: Callable[[Any, str], Iterable[T]], expected: str
+) -> Iterator[T]:
+    """Yield what `read_row` makes from each (row, location).
 
     Raises DataError for a malformed row, with `expected` (what the file should be) in its message.
     """
@@ -312,7 +316,10 @@ class MatchedItems:
         stated = StatedScore(
             sample=sample, repeat=repeat, score=item.score, answer=item.answer[:200], gold=gold
         )
-        reply = _recorded_reply(item, sample, repeat, order)
+        reply = RecordedReply(
+            id=sample, repeat=repeat, text=item.text, reasoning=item.reasoning, stop=item.stop, order=order,
+            usage=item.usage, seconds=item.seconds, prompt=item.prompt, failure=_failure_of(item),
+        )  # fmt: skip
         self._matched[sample, repeat] = _Matched(reply, stated, item.location, item.repeat is not None)
 
     def _notes(self, *, absent: int) -> Iterator[str]:
@@ -375,14 +382,6 @@ def _option_order(finder: Finder, item: Item, sample: str) -> tuple[tuple[int, .
     order = item.order or (finder.option_order(sample, options) if options else None)
     is_known = order is not None or not options or finder.option_count(sample) != len(options)
     return (None if order == tuple(range(len(order or ()))) else order), is_known
-
-
-def _recorded_reply(item: Item, sample: str, repeat: int, order: tuple[int, ...] | None) -> RecordedReply:
-    return RecordedReply(
-        id=sample, repeat=repeat, text=item.text, reasoning=item.reasoning, stop=item.stop, order=order,
-        usage=item.usage, seconds=item.seconds, prompt=item.prompt,
-        failure=_failure_of(item),
-    )  # fmt: skip
 
 
 def _failure_of(item: Item) -> str:

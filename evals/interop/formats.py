@@ -9,6 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from evals import disk
 from evals.data.archive import ARCHIVE_ERRORS
 from evals.data.loose_json import decode_json
@@ -23,7 +25,7 @@ READERS = {
     "lm-eval": "lm_eval:read",
     "opencompass": "opencompass:read",
     "vlmevalkit": "vlmevalkit:read",
-    "scieval": "scieval:read",
+    "scieval": "vlmevalkit:read",
     "chembench": "chembench:read",
     "inspect": "inspect:read",
     "evalscope": "evalscope:read",
@@ -44,7 +46,7 @@ HEAD_BYTES = 1 << 20
 def read(format_name: str, path: Path) -> list[Source]:
     """Read a file or folder of the given format; raises DataError."""
     sources: list[Source] = load_function(READERS[format_name])(path)
-    return sources
+    return [structs.replace(source, format=format_name) for source in sources]
 
 
 def load_function(target: str) -> Callable[..., Any]:

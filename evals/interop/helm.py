@@ -8,6 +8,7 @@ and are left out. Token counts are HELM's estimates, so usage stays unknown. Ins
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from evals.interop.files import find_files, read_json, read_object, read_optiona
 from evals.interop.foreign import Item, Source, read_items
 from evals.interop.values import as_dict, as_list, join_turns, number, read_sampling, stop_of
 
-FORMAT = "helm"
 STATE_FILE = "scenario_state.json"
 SCORES = (
     "chain_of_thought_correctness", "math_equiv_chain_of_thought", "math_equiv", "quasi_exact_match", "exact_match",
@@ -39,7 +39,6 @@ def _source(path: Path) -> Source:
     task = _task(read_optional(path.with_name("run_spec.json"), "a HELM run spec"), path)
     started = as_dict(as_dict(states[0] if states else None).get("result")).get("request_datetime")
     return Source(
-        format=FORMAT,
         tasks=(task,),
         model=str(adapter.get("model") or adapter.get("model_deployment") or ""),
         items=lambda: _items(path),
@@ -94,31 +93,29 @@ def _scores(path: Path) -> dict[tuple[str, int], float]:
 def _items(path: Path) -> Iterator[Item]:
     scores = _scores(path.with_name("per_instance_stats.json"))
     states = read_object(path, "a HELM scenario state")["request_states"]
-
-    def read_state(state: Mapping[str, Any], location: str) -> Iterator[Item]:
-        if "perturbation" not in state["instance"]:
-            yield from _items_of_state(state, location, scores)
-
     located = ((state, f"{path.parent.name}, request {n}") for n, state in enumerate(states, 1))
-    return read_items(path, located, read_state, "a HELM request state")
+    return read_items(path, located, partial(_items_of_state, scores=scores), "a HELM request state")
 
 
 def _items_of_state(
-    state: Mapping[str, Any], location: str, scores: Mapping[tuple[str, int], float]
+    state: Mapping[str, Any], location: str, *, scores: Mapping[tuple[str, int], float]
 ) -> Iterator[Item]:
+    if "perturbation" in state["instance"]:
+        return
     if state.get("reference_index") is not None:
         raise DataError(f"{location}: each reference was judged separately; there is no reply to score")
     instance, result, trial = state["instance"], state.get("result") or {}, state["train_trial_index"]
     options = state.get("output_mapping") or {}
     completions = result.get("completions") or [{}]
     failure = "" if result.get("success") else str(result.get("error") or "no result")
-    question = instance["input"]
+    question, request = instance["input"], state["request"]
+    prompt = join_turns(request["messages"]) if request.get("messages") else str(request["prompt"])
     for index, completion in enumerate(completions):
         text = completion.get("text")
         yield Item(
             location=location,
             question=str(question.get("text") or "") if isinstance(question, dict) else str(question),
-            prompt=_prompt(state["request"]),
+            prompt=prompt,
             options=tuple(str(options[letter]) for letter in sorted(options)),
             text=text if isinstance(text, str) and not failure else None,
             reasoning=(completion.get("thinking") or {}).get("text"),
@@ -130,7 +127,3 @@ def _items_of_state(
             if len(completions) == 1 and not failure
             else None,
         )
-
-
-def _prompt(request: Mapping[str, Any]) -> str:
-    return join_turns(request["messages"]) if request.get("messages") else str(request["prompt"])

@@ -20,7 +20,7 @@ from msgspec import structs
 from evals import disk
 from evals.boundary import foreign_code
 from evals.data.archive import ARCHIVE_ERRORS
-from evals.errors import DataError, UsageError, install_command
+from evals.errors import DataError, needs
 from evals.interop.files import MAX_BYTES, glob_visible, refuse_zip_bomb
 from evals.interop.foreign import Item, Source
 from evals.interop.values import count, iso_time, number, read_sampling, stop_of
@@ -29,7 +29,6 @@ from evals.types import Sampling, Usage
 if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSample
 
-FORMAT = "inspect"
 CHUNK_BYTES = 1 << 20
 MAX_DEPTH = 1000
 """Maximum nesting depth of JSON; Inspect's own logs stay below 50."""
@@ -83,7 +82,6 @@ def _source(path: Path) -> Source:
             results.total_samples - results.completed_samples
         )
     return Source(
-        format=FORMAT,
         tasks=(task,),
         model=log.eval.model,
         items=lambda: _items(path, is_shuffled=is_shuffled),
@@ -95,10 +93,8 @@ def _source(path: Path) -> Source:
 
 def _read_log(path: Path, unused: set[str] | None) -> EvalLog:
     """Read a log without the `unused` fields of its samples, or only its header if `unused` is None; raises DataError."""
-    try:
+    with needs("reading Inspect logs", "inspect"):
         from inspect_ai.log import read_eval_log
-    except ImportError:
-        raise UsageError(f"reading Inspect logs needs `{install_command('inspect')}`") from None
     log_format: Literal["eval", "json"] = "json" if path.suffix == ".json" else "eval"
     logging.getLogger("inspect_ai").setLevel(logging.CRITICAL)
     with foreign_code(lambda reason: DataError(f"{path}: Inspect cannot read this log ({reason[:200]})")):
@@ -151,15 +147,11 @@ def _refuse_deep_nesting(path: Path, raw: bytes) -> None:
 def _items(path: Path, *, is_shuffled: bool) -> Iterator[Item]:
     log = _read_log(path, UNUSED_FIELDS - {"events"} if is_shuffled else UNUSED_FIELDS)
     main_scorer = next((scorer.name for scorer in log.eval.scorers or ()), "")
-    has_line_numbers = _ids_may_be_line_numbers(log)
+    ids, count_of_samples = [sample.id for sample in log.samples or ()], log.eval.dataset.samples or 0
+    # Inspect numbers samples without ids
+    has_line_numbers = all(isinstance(id_, int) and 0 < id_ <= count_of_samples for id_ in ids)
     for sample in log.samples or ():
         yield _item(path, sample, main_scorer, is_shuffled=is_shuffled, has_line_numbers=has_line_numbers)
-
-
-def _ids_may_be_line_numbers(log: EvalLog) -> bool:
-    """Return whether the ids may be line numbers, which Inspect assigns to samples without ids."""
-    ids = [sample.id for sample in log.samples or ()]
-    return all(isinstance(id_, int) and 0 < id_ <= (log.eval.dataset.samples or 0) for id_ in ids)
 
 
 def _item(path: Path, sample: EvalSample, scorer: str, *, is_shuffled: bool, has_line_numbers: bool) -> Item:

@@ -29,7 +29,6 @@ from evals.interop.values import (
 )
 from evals.validation import cause
 
-FORMAT = "lighteval"
 EMPTY_REPLY = "empty: lighteval does not distinguish a failed call from an empty reply"
 COLUMNS = ("doc", "model_response", "metric")
 """Columns that are read, with or without underscores around their names."""
@@ -57,7 +56,6 @@ def _source(path: Path) -> Source:
     day, _, clock = timestamp.partition("T")
     short_name = task.split("|")[-2] if "|" in task else task  # `lighteval|gpqa:diamond|0`
     return Source(
-        format=FORMAT,
         tasks=(short_name,),
         model=str(general.get("model_name") or folder),
         items=lambda: read_items(path, _rows(path), _items, "lighteval details"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -31,7 +31,6 @@ from evals.types import Usage
 
 DEFAULT_FILTER = "none"
 """Name of the filter of a task that declares none; it takes the first reply."""
-FORMAT = "lm-eval"
 EMPTY_REPLY = "empty: lm-eval does not distinguish a failed call from an empty reply"
 WITHHELD_REPLY = "withheld: an export of a gated suite contains no replies; `evals bundle` can be verified"
 QUESTION_FIELDS = ("question", "Question", "problem", "Problem", "query", "input", "prompt")
@@ -45,7 +44,7 @@ ID_FIELDS = ("id", "question_id", "doc_id", "pid", "index", "uuid", "Record ID")
 def read(path: Path) -> list[Source]:
     """Read a folder of results, a results file or a samples file; raises DataError."""
     read_results = cache(lambda file: read_optional(file, "lm-eval results"))  # shared by the tasks of a run
-    sources = [_source(file, *_task_and_results(file, read_results)) for file in _samples_files(path)]
+    sources = [_source(file, read_results) for file in _samples_files(path)]
     if not sources:
         raise DataError(f"{path}: no samples_*.jsonl found; lm-eval writes them with --log_samples")
     return sources
@@ -60,25 +59,19 @@ def _samples_files(path: Path) -> list[Path]:
     return sorted(file for file in glob_visible(folder, "**/samples_*.json*") if timestamp in file.name)
 
 
-def _task_and_results(
-    path: Path, read_results: Callable[[Path], dict[str, Any]]
-) -> tuple[str, dict[str, Any]]:
-    """Return the task of a samples file and the results of its run."""
+def _source(path: Path, read_results: Callable[[Path], dict[str, Any]]) -> Source:
     name, _, timestamp = path.name.partition(".json")[0].removeprefix("samples_").rpartition("_")
-    return name or timestamp, read_results(path.with_name(f"results_{timestamp}.json"))
-
-
-def _source(path: Path, task: str, results: Mapping[str, Any]) -> Source:
+    task, results = name or timestamp, read_results(path.with_name(f"results_{timestamp}.json"))
     config = as_dict(as_dict(results.get("configs")).get(task))
     sampling = as_dict(config.get("generation_kwargs"))
+    read_row = partial(
+        _items, is_remote=_is_remote(results), first_reply_filters=_first_reply_filters(config)
+    )
     max_tokens_field = "max_gen_toks" if "max_gen_toks" in sampling else "max_tokens"
     return Source(
-        format=FORMAT,
         tasks=(task,),
         model=str(results.get("model_name") or path.parent.name),
-        items=lambda: read_items(
-            path, _rows(path), partial(_items, run_facts=_run_facts(results, config)), "an lm-eval sample"
-        ),
+        items=lambda: read_items(path, _rows(path), read_row, "an lm-eval sample"),
         sampling=read_sampling(sampling, max_tokens=max_tokens_field, stop="until"),
         started=number(results.get("date")) or 0.0,
         stated_scores=dict(_stated_scores(task, results)),
@@ -95,26 +88,19 @@ def _stated_scores(task: str, results: Mapping[str, Any]) -> Iterator[tuple[str,
                     yield f"{name} {metric}", score
 
 
-class RunFacts(NamedTuple):
-    """Facts from the results file that decide how samples are read."""
-
-    is_remote: bool
-    """Whether the model was called over a network; a failed call then leaves an empty reply."""
-    first_reply_filters: frozenset[str]
-    """Names of the filters that score only the first reply to a sample."""
-
-
-def _run_facts(results: Mapping[str, Any], config: Mapping[str, Any]) -> RunFacts:
+def _is_remote(results: Mapping[str, Any]) -> bool:
+    """Return whether the model was called over a network; a failed call then leaves an empty reply."""
     run = as_dict(results.get("config"))
-    is_remote = "base_url" in str(run.get("model_args")) or "completions" in str(run.get("model"))
+    return "base_url" in str(run.get("model_args")) or "completions" in str(run.get("model"))
+
+
+def _first_reply_filters(config: Mapping[str, Any]) -> list[Any]:
+    """Return the names of the filters that score only the first reply to a sample."""
     filters = config.get("filter_list")
     if not isinstance(filters, list):
-        return RunFacts(is_remote, frozenset({DEFAULT_FILTER} if config else ()))
+        return [DEFAULT_FILTER] if config else []
     take_first = {"function": "take_first"}
-    names = (
-        entry.get("name") for entry in map(as_dict, filters) if take_first in as_list(entry.get("filter"))
-    )
-    return RunFacts(is_remote, frozenset(name for name in names if isinstance(name, str)))
+    return [f.get("name") for f in map(as_dict, filters) if take_first in as_list(f.get("filter"))]
 
 
 def _rows(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
@@ -136,7 +122,9 @@ class OurRecord(Struct, frozen=True):
     order: tuple[int, ...] | None = None
 
 
-def _items(row: Mapping[str, Any], location: str, *, run_facts: RunFacts) -> Iterator[Item]:
+def _items(
+    row: Mapping[str, Any], location: str, *, is_remote: bool, first_reply_filters: list[Any]
+) -> Iterator[Item]:
     doc = as_dict(row["doc"])
     arguments = list(row["arguments"].values()) if isinstance(row["arguments"], dict) else row["arguments"]
     prompt = _prompt(arguments[0]) if arguments else ""
@@ -145,11 +133,11 @@ def _items(row: Mapping[str, Any], location: str, *, run_facts: RunFacts) -> Ite
     our_records = msgspec.convert(row.get("science_evals") or [], list[OurRecord])
     texts = _reply_texts(row["resps"])
     for repeat, text in enumerate(texts):
-        is_scored = len(texts) == 1 or (repeat == 0 and row.get("filter") in run_facts.first_reply_filters)
+        is_scored = len(texts) == 1 or (repeat == 0 and row.get("filter") in first_reply_filters)
         failure = ""
         if not text and our_records and not prompt:
             failure = WITHHELD_REPLY
-        elif not text and run_facts.is_remote and not our_records:
+        elif not text and is_remote and not our_records:
             failure = EMPTY_REPLY
         is_ours = repeat < len(our_records)
         ours = our_records[repeat] if is_ours else OurRecord(repeat=repeat if len(texts) > 1 else None)

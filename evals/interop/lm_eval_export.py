@@ -113,14 +113,8 @@ def _config(card: Card, task: str) -> dict[str, Any]:
 
 def _settings(sampling: Sampling) -> dict[str, Any]:
     """Return the sampling settings that are set, under lm-eval's names."""
-    settings = {
-        "until": list(sampling.stop) or None,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "top_k": sampling.top_k,
-        "max_gen_toks": sampling.max_tokens,
-        "seed": sampling.seed,
-    }
+    settings = {name: getattr(sampling, name) for name in ("temperature", "top_p", "top_k", "seed")}
+    settings |= {"until": list(sampling.stop) or None, "max_gen_toks": sampling.max_tokens}
     return {name: value for name, value in settings.items() if value is not None}
 
 
@@ -149,25 +143,26 @@ def _stderr(run: Run, card: Card, value: float) -> float | None:
 
     Return None if there are fewer than two, or if `value` is not their mean but a mean of groups or an error metric.
     """
-    by_sample: dict[str, list[float]] = defaultdict(list)
-    for row in rows(run, gated=card.gated):
-        if row.scored:
-            by_sample[row.sample.id].append(row.scored[2])
-    means = [fmean(values) for values in by_sample.values()]
+    repeats_by_sample = _scored_by_sample(run, card).values()
+    means = [fmean(row.scored[2] for row in repeats if row.scored) for repeats in repeats_by_sample]
     if len(means) < 2 or not isclose(fmean(means), value, rel_tol=1e-9, abs_tol=1e-12):
         return None
     return stdev(means) / sqrt(len(means))
 
 
-def _sample_lines(run: Run, card: Card) -> tuple[list[bytes], str]:
-    """Return a run's samples as JSON lines (a line has all repeats of a sample), and a hash over the hashes in them."""
-    metric = card.headline.metric if card.headline else "score"
+def _scored_by_sample(run: Run, card: Card) -> dict[str, list[Row]]:
     by_sample: dict[str, list[Row]] = defaultdict(list)
     for row in rows(run, gated=card.gated):
         if row.scored:
             by_sample[row.sample.id].append(row)
+    return by_sample
+
+
+def _sample_lines(run: Run, card: Card) -> tuple[list[bytes], str]:
+    """Return a run's samples as JSON lines (a line has all repeats of a sample), and a hash over the hashes in them."""
+    metric = card.headline.metric if card.headline else "score"
     task_hash, lines = sha256(), []
-    for doc_id, repeats in enumerate(by_sample.values()):
+    for doc_id, repeats in enumerate(_scored_by_sample(run, card).values()):
         line = _sample_line(doc_id, sorted(repeats, key=lambda row: row.repeat), metric)
         task_hash.update("".join(line[f"{name}_hash"] for name in ("doc", "prompt", "target")).encode())
         lines.append(encode(line) + b"\n")

@@ -23,7 +23,6 @@ from evals.interop.values import join_names
 from evals.plain import count_of, notice
 from evals.records.card import Card
 from evals.run.plan import read_samples
-from evals.suite import Suite
 from evals.validation import cause
 
 TASK_PREFIX = "matbench_"
@@ -43,10 +42,15 @@ def read_results(path: Path, request: ImportRequest) -> list[Card]:
         name = task.removeprefix(TASK_PREFIX)
         if only_task and name != only_task.replace("-", "_"):
             continue
-        suite = _suite_of_task(name, request.protocol or "official")
-        if suite is None or (samples_and_hash := _read_samples(suite, data)) is None:
+        if name not in load.benchmark("matbench").variants:
+            notice(f"left out: {name} is not a task of matbench v0.1")
             continue
-        samples, digest = samples_and_hash
+        suite = single_suite(f"matbench:{name}", request.protocol or "official")
+        try:
+            samples, digest = read_samples(suite, data)
+        except DataError as error:
+            notice(f"left out: {error}")
+            continue
         card = new_card(suite, data, digest, model=request.model, source=path.name, origin="matbench")
         run = f"{request.run}-{name}" if request.run and len(tasks) > 1 and not only_task else request.run
         replies = _replies(predictions, samples, task)
@@ -76,27 +80,6 @@ def _predictions(task: str, folds: Mapping[str, Any]) -> dict[str, Any]:
                 raise DataError(f"{task}: {mbid} is predicted in two folds")
             predictions[mbid] = prediction
     return predictions
-
-
-def _note_left_out(message: object) -> None:
-    notice(f"left out: {message}")
-
-
-def _suite_of_task(name: str, protocol: str) -> Suite | None:
-    benchmark = load.benchmark("matbench")
-    if name not in benchmark.variants:
-        _note_left_out(f"{name} is not a task of matbench v0.1")
-        return None
-    return single_suite(f"matbench:{name}", protocol)
-
-
-def _read_samples(suite: Suite, data: Data) -> tuple[SampleStore, str] | None:
-    """Return a task's samples and their hash; warn and return None if its data is not available."""
-    try:
-        return read_samples(suite, data)
-    except DataError as error:
-        _note_left_out(error)
-        return None
 
 
 def _replies(predictions: Mapping[str, Any], samples: SampleStore, task: str) -> list[RecordedReply]:

@@ -14,7 +14,6 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
-from hashlib import sha256
 
 from evals.prompts import plain_text
 from evals.types import Sample, Text
@@ -49,11 +48,6 @@ def _without_brackets(option: str) -> str:
     return without_markup(_BRACKETED_TEXT.sub(lambda match: "" if match["end"] else match[0], text))
 
 
-def question_hash(text: str) -> str:
-    """Hash a normalised question."""
-    return sha256(normalise(text).encode()).hexdigest()
-
-
 class _Questions:
     """Samples by question text; built only when a record is first looked up by its text."""
 
@@ -61,10 +55,10 @@ class _Questions:
         self.normalised = {
             sample_id: question for sample_id, text in texts.items() if (question := normalise(text))
         }
-        self.by_hash: dict[str, list[str]] = defaultdict(list)
+        self.by_text: dict[str, list[str]] = defaultdict(list)
         self.by_start: dict[str, list[str]] = defaultdict(list)
         for sample_id, question in self.normalised.items():
-            self.by_hash[question_hash(question)].append(sample_id)
+            self.by_text[question].append(sample_id)
             self.by_start[question[:ANCHOR_LENGTH]].append(sample_id)
         self._short_lengths = sorted(
             {len(start) for start in self.by_start if len(start) < ANCHOR_LENGTH}, reverse=True
@@ -120,7 +114,7 @@ class Finder:
 
     def by_question(self, text: str, options: Sequence[str] = ()) -> list[str]:
         """Return the samples with this question; of several, only those with the same options, if there are any."""
-        samples = self._questions.by_hash.get(question_hash(text), [])
+        samples = self._questions.by_text.get(normalise(text), [])
         if len(samples) < 2:
             return samples
         shown = sorted(map(without_markup, options))

@@ -20,10 +20,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from evals.boundary import foreign_code
-from evals.errors import UsageError, install_command
-from evals.interop import sinks, tables
-from evals.interop.outgoing import require_ended
-from evals.interop.sinks import ExportedRun, ExportResult, State
+from evals.errors import UsageError, needs
+from evals.interop import outgoing, tables
+from evals.interop.outgoing import ExportedRun, ExportResult, State, require_ended
 from evals.records.card import Card
 from evals.records.store import Run
 
@@ -58,11 +57,14 @@ def write(runs: Sequence[Run], to: str, *, experiment: str = EXPERIMENT) -> Expo
     pairs = require_ended(runs)
     uri = _checked_uri(to or os.environ.get("MLFLOW_TRACKING_URI", ""))
     with foreign_code(lambda text: UsageError(f"MLflow: {text[:300]}")), redirect_stdout(sys.stderr):
-        client = _connect(uri)
+        with needs("export mlflow", "mlflow"):
+            from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=uri)
         experiment_id = _experiment_id(client, experiment)
         exported = [_write_run(client, experiment_id, run, card) for run, card in pairs]
     lost = [
-        *sinks.lost_information([card for _, card in pairs]),
+        *outgoing.lost_information([card for _, card in pairs]),
         "characters that MLflow does not allow in names of metrics, such as @",
     ]
     return ExportResult(runs=exported, lost=lost)
@@ -84,14 +86,6 @@ def _checked_uri(uri: str) -> str:
     return uri
 
 
-def _connect(uri: str) -> MlflowClient:
-    try:
-        from mlflow import MlflowClient
-    except ImportError:
-        raise UsageError(f"export mlflow needs `{install_command('mlflow')}`") from None
-    return MlflowClient(tracking_uri=uri)
-
-
 def _experiment_id(client: MlflowClient, name: str) -> str:
     """Return the id of an experiment, which is created if it does not exist."""
     from mlflow.exceptions import MlflowException
@@ -108,7 +102,7 @@ def _experiment_id(client: MlflowClient, name: str) -> str:
 
 
 def _write_run(client: MlflowClient, experiment_id: str, run: Run, card: Card) -> ExportedRun:
-    state_hash = sinks.state_hash(card)
+    state_hash = outgoing.state_hash(card)
     earlier = _complete_runs(client, experiment_id, card)
     id_ = next((id_ for id_, hash_ in earlier.items() if hash_ == state_hash), None)
     state: State = "unchanged"
@@ -125,7 +119,7 @@ def _write_run(client: MlflowClient, experiment_id: str, run: Run, card: Card) -
 def _complete_runs(client: MlflowClient, experiment_id: str, card: Card) -> dict[str, str]:
     """Return the ids of a run's MLflow runs and the hashes of their states; delete interrupted exports."""
     runs = client.search_runs(
-        [experiment_id], f"tags.`{TAG_PREFIX}id` = '{sinks.run_key(card)}'", max_results=1000
+        [experiment_id], f"tags.`{TAG_PREFIX}id` = '{outgoing.run_key(card)}'", max_results=1000
     )
     complete = {}
     for run in runs:
@@ -138,7 +132,7 @@ def _complete_runs(client: MlflowClient, experiment_id: str, card: Card) -> dict
 
 def _deduplicate(client: MlflowClient, experiment_id: str, card: Card) -> str:
     """Return the id of the MLflow run of this state; if several processes created one, delete all but the first."""
-    state_hash = sinks.state_hash(card)
+    state_hash = outgoing.state_hash(card)
     first, *others = sorted(
         id_ for id_, hash_ in _complete_runs(client, experiment_id, card).items() if hash_ == state_hash
     )
@@ -149,11 +143,11 @@ def _deduplicate(client: MlflowClient, experiment_id: str, card: Card) -> str:
 
 def _log_run(client: MlflowClient, experiment_id: str, run: Run, card: Card, *, version: int) -> str:
     tags = {
-        f"{TAG_PREFIX}id": sinks.run_key(card),
+        f"{TAG_PREFIX}id": outgoing.run_key(card),
         f"{TAG_PREFIX}version": str(version),
         f"{TAG_PREFIX}exported": repr(time.time()),
     }
-    name = sinks.sanitize(f"{card.config.suite} {card.model} {card.run}")[:200]
+    name = outgoing.sanitize(f"{card.config.suite} {card.model} {card.run}")[:200]
     started = int(1000 * (card.started or time.time()))
     created = client.create_run(experiment_id, start_time=started, run_name=name, tags=tags)
     id_ = str(created.info.run_id)
@@ -168,7 +162,7 @@ def _log_run(client: MlflowClient, experiment_id: str, run: Run, card: Card, *, 
         artifacts = [{"path": path, "type": "table"} for path in ("samples.json", "scores.json")]
         client.set_tag(id_, "mlflow.loggedArtifacts", msgspec.json.encode(artifacts).decode())
         client.set_terminated(id_, "FINISHED", int(1000 * card.finished) if card.finished else None)
-        client.set_tag(id_, f"{TAG_PREFIX}state_sha256", sinks.state_hash(card))
+        client.set_tag(id_, f"{TAG_PREFIX}state_sha256", outgoing.state_hash(card))
         cleanup.pop_all()
     return id_
 
@@ -222,7 +216,7 @@ def _metrics(card: Card) -> dict[str, float]:
 
 
 def _tag_text(value: Any) -> str:
-    return sinks.sanitize(value if isinstance(value, str) else msgspec.json.encode(value).decode())
+    return outgoing.sanitize(value if isinstance(value, str) else msgspec.json.encode(value).decode())
 
 
 def _table_json(columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> str:

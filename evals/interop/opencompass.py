@@ -40,7 +40,6 @@ from evals.interop.values import (
 )
 from evals.prompts.upstream.configs import evaluate
 
-FORMAT = "opencompass"
 EXPECTED = "OpenCompass output"
 EMPTY_REPLY = "empty: OpenCompass does not distinguish a refused or filtered call from an empty reply"
 TEMPORARY_PREFIX = "tmp_"
@@ -99,7 +98,6 @@ def _part_number(path: Path) -> int:
 def _source(task: Task, config: dict[str, Any]) -> Source:
     results = read_optional(task.root / "results" / task.model / f"{task.name}.json", EXPECTED)
     return Source(
-        format=FORMAT,
         tasks=(task.name,),
         model=task.model,
         items=lambda: _items(task.files, _all_details(results)),
@@ -193,12 +191,9 @@ def _prompt(row: Mapping[str, Any]) -> str:
     candidates += [labelled_row.get("testing input"), labelled_row.get("prompt")]
     prompt = next(filter(None, candidates), "")
     if isinstance(prompt, list):
-        return "\n\n".join(_turn_text(turn) for turn in prompt)
+        turns = (t.get("prompt", t.get("content", "")) if isinstance(t, dict) else t for t in prompt)
+        return "\n\n".join(map(str, turns))
     return prompt if isinstance(prompt, str) else ""
-
-
-def _turn_text(turn: Any) -> str:
-    return str(turn.get("prompt", turn.get("content", ""))) if isinstance(turn, dict) else str(turn)
 
 
 def _prediction_details(details: list[dict[str, Any]], index: int) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Shared by the exporters: cards of ended runs, records as rows without the texts of gated suites, and file writing."""
+"""Shared by the exporters: cards of ended runs, records as rows without the texts of gated suites, file writing, identities of runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Literal, TypeAlias
 
+import msgspec
 from msgspec import Struct, structs
 
 from evals import disk
@@ -25,6 +27,27 @@ class ExportedFiles(Struct, kw_only=True):
     files: list[Path]
     lost: list[str]
     """Information that the format cannot represent, one line each."""
+
+
+State: TypeAlias = Literal["new", "unchanged", "updated", "new version"]
+
+
+class ExportedRun(Struct, frozen=True, kw_only=True):
+    """A run that was exported to another tool's store."""
+
+    run: str
+    suite: str
+    state: State
+    place: str
+    """The id or key of the run in the store."""
+
+
+class ExportResult(Struct, kw_only=True):
+    """Result of an export to a store."""
+
+    runs: list[ExportedRun]
+    lost: list[str]
+    """Information that is not exported, one line each."""
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -133,3 +156,26 @@ def write(path: Path, chunks: Iterable[bytes]) -> Path:
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from None
     return path
+
+
+def run_key(card: Card) -> str:
+    """Return a hash of suite, protocol, model, run id and start time, which identifies a run in a store."""
+    parts = (card.config.suite, card.config.protocol, card.model, card.run, repr(card.started))
+    return sha256("\x1f".join(parts).encode()).hexdigest()[:32]
+
+
+def state_hash(card: Card) -> str:
+    """Return a hash that changes whenever the run does: the card contains the hashes of the record files."""
+    return sha256(msgspec.json.encode(card)).hexdigest()
+
+
+def lost_information(cards: list[Card]) -> list[str]:
+    """Return what neither stores nor tables receive, one line each."""
+    gated = sorted({card.config.suite for card in cards if card.gated})
+    answers = f" (for {', '.join(gated)} also long answers, which are hashed)" if gated else ""
+    return [f"prompts, replies and reasoning stay in the results folder{answers}"]
+
+
+def sanitize(text: str) -> str:
+    """Replace NUL and unpaired surrogates, which databases reject."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from evals.errors import UsageError, install_command
-from evals.interop import sinks, tables
-from evals.interop.outgoing import require_ended
-from evals.interop.sinks import ExportedRun, ExportResult, State
+from evals.errors import UsageError, needs
+from evals.interop import outgoing, tables
+from evals.interop.outgoing import ExportedRun, ExportResult, State, require_ended
 from evals.records.card import Card
 from evals.records.store import Run
 
@@ -57,16 +56,14 @@ def write(runs: Sequence[Run], to: str) -> ExportResult:
 
     Raises UsageError.
     """
-    try:
+    with needs("export postgres", "postgres"):
         import psycopg
-    except ImportError:
-        raise UsageError(f"export postgres needs `{install_command('postgres')}`") from None
     pairs = require_ended(runs)
     address = _checked_address(to)
     with _usage_errors(), psycopg.connect(address, connect_timeout=20, client_encoding="utf8") as connection:
         _create_tables(connection)
         exported = [_write_run(connection, run, card) for run, card in pairs]
-    return ExportResult(runs=exported, lost=sinks.lost_information([card for _, card in pairs]))
+    return ExportResult(runs=exported, lost=outgoing.lost_information([card for _, card in pairs]))
 
 
 def _checked_address(to: str) -> str:
@@ -108,7 +105,7 @@ def _create_tables(connection: psycopg.Connection[Any]) -> None:
 
 
 def _write_run(connection: psycopg.Connection[Any], run: Run, card: Card) -> ExportedRun:
-    key = sinks.run_key(card)
+    key = outgoing.run_key(card)
     state: State = "unchanged"
     with connection.transaction():
         row = connection.execute(_upsert_statement(), _run_row(card)).fetchone()
@@ -137,9 +134,9 @@ def _run_row(card: Card) -> tuple[Any, ...]:
     c = card.config
     card_json = msgspec.json.encode(card).decode().replace("\\u0000", "\\ufffd")
     row = (
-        sinks.run_key(card), card.run, c.suite, c.version, c.protocol, card.model, card.served, card.status, card.data,
+        outgoing.run_key(card), card.run, c.suite, c.version, c.protocol, card.model, card.served, card.status, card.data,
         c.data_sha256, card.gated, card.coverage, card.expected, card.cost_usd, _timestamp(card.started),
-        _timestamp(card.finished), sinks.state_hash(card), card_json,
+        _timestamp(card.finished), outgoing.state_hash(card), card_json,
     )  # fmt: skip
     return tuple(map(_sanitize_cell, row))
 
@@ -155,7 +152,7 @@ def _copy_rows(
 
 
 def _sanitize_cell(value: Any) -> Any:
-    return sinks.sanitize(value) if isinstance(value, str) else value
+    return outgoing.sanitize(value) if isinstance(value, str) else value
 
 
 def _timestamp(seconds: float | None) -> datetime | None:

@@ -45,7 +45,6 @@ MAX_RECORDS = 20_000_000
 """Maximum number of expected outcomes of a run."""
 MAX_ID_LENGTH = 1000
 Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=1e9)]
-STOPS = ("stop", "length", "filter")
 FIELD_ALIASES = {
     **dict.fromkeys(
         ("response", "reply", "completion", "output", "answer", "content", "prediction", "generation"), "text"
@@ -99,7 +98,12 @@ def read_replies(path: Path, request: ImportRequest) -> list[Card]:
     suite = single_suite(request.suite, request.protocol)
     data = Data(suite=suite.name, local=request.data, sample=request.sample)
     samples, digest = read_samples(suite, data)
-    lines, notes = _read_lines(path, samples)
+    lines, duplicates = _read_lines(path, samples)
+    listed = join_names(map(str, duplicates), limit=MAX_LISTED)
+    repeating = count_of(
+        len(duplicates), "line repeats an earlier one and is", "lines repeat earlier ones and are"
+    )
+    notes = [f"{repeating} left out: {listed}"] if duplicates else []
     repeats = 1 + max(line.repeat for line in lines)
     if repeats > len(lines):
         raise DataError(
@@ -166,8 +170,8 @@ def new_card(
     return card
 
 
-def _read_lines(path: Path, samples: SampleStore) -> tuple[list[RecordedReply], list[str]]:
-    """Read and check all lines before anything is written; return them and notes on lines that are left out."""
+def _read_lines(path: Path, samples: SampleStore) -> tuple[list[RecordedReply], list[int]]:
+    """Read and check all lines before anything is written; return them, and the numbers of lines that repeat earlier ones."""
     lines: list[RecordedReply] = []
     position_of: dict[tuple[str, int], int] = {}
     """Id and repeat -> position in `lines`."""
@@ -201,45 +205,37 @@ def _read_lines(path: Path, samples: SampleStore) -> tuple[list[RecordedReply], 
             raise DataError(
                 f"{path}: id {line.id}: order lists {len(line.order)} options, but the sample has {count}"
             )
-    return lines, [_duplicates_note(duplicates)] if duplicates else []
-
-
-def _duplicates_note(numbers: Sequence[int]) -> str:
-    if len(numbers) == 1:
-        return f"1 line repeats an earlier one and is left out: line {numbers[0]}"
-    listed = join_names(map(str, numbers), limit=MAX_LISTED)
-    return f"{len(numbers)} lines repeat earlier ones and are left out: lines {listed}"
+    return lines, duplicates
 
 
 def _parse_line(raw: bytes, location: str) -> RecordedReply:
+    """Decode one line, with U+FFFD for unpaired surrogates; raises DataError, including for an unknown field."""
     try:
-        line = _decode_line(raw)
+        fields = decode_json(raw)
+        if not isinstance(fields, dict):
+            raise ValueError("expected a JSON object with id and text")
+        for name in fields:
+            if name not in RecordedReply.__struct_fields__:
+                raise ValueError(_unknown_field_message(name))
+        line = msgspec.convert(fields, RecordedReply)
+        if "text" not in fields and not line.failure:
+            raise ValueError(
+                "neither `text` nor `failure`: a line must contain a reply or the reason there is none"
+            )
+        if line.text and line.failure:
+            raise ValueError("both `text` and `failure`: a failure has no reply")
+        if line.text is None and line.reasoning is None and line.stop is None and not line.failure:
+            raise ValueError(
+                '`text` is null: write "" for an empty reply, or state in `failure` why there is none'
+            )
+        if not 0 <= line.repeat < MAX_REPEATS:
+            raise ValueError(f"repeat is {line.repeat}; expected 0 to {MAX_REPEATS - 1}")
+        if (length := len(str(line.id))) > MAX_ID_LENGTH:
+            raise ValueError(f"the id has {length} characters; at most {MAX_ID_LENGTH} are allowed")
+        if line.order is not None and sorted(line.order) != list(range(len(line.order))):
+            raise ValueError(f"order {list(line.order)} is not a permutation")
     except PARSE_ERRORS as error:
-        raise DataError(f"{location}: {cause(error)}") from None
-    return _checked_line(line, location)
-
-
-def _decode_line(raw: bytes) -> RecordedReply:
-    """Decode one line, with U+FFFD for unpaired surrogates; raises ValueError, including for an unknown field."""
-    fields = decode_json(raw)
-    if not isinstance(fields, dict):
-        raise ValueError("expected a JSON object with id and text")
-    for name in fields:
-        if name not in RecordedReply.__struct_fields__:
-            raise ValueError(_unknown_field_message(name))
-    if fields.get("stop") not in (None, *STOPS):
-        raise ValueError(f"stop is {str(fields['stop'])[:60]!r}; known: {', '.join(STOPS)}")
-    line = msgspec.convert(fields, RecordedReply)
-    if "text" not in fields and not line.failure:
-        raise ValueError(
-            "neither `text` nor `failure`: a line must contain a reply or the reason there is none"
-        )
-    if line.text and line.failure:
-        raise ValueError("both `text` and `failure`: a failure has no reply")
-    if line.text is None and line.reasoning is None and line.stop is None and not line.failure:
-        raise ValueError(
-            '`text` is null: write "" for an empty reply, or state in `failure` why there is none'
-        )
+        raise DataError(f"{location}: {cause(error, RecordedReply)}") from None
     return line
 
 
@@ -249,19 +245,6 @@ def _unknown_field_message(name: str) -> str:
     matches = difflib.get_close_matches(name.lower().replace("-", "_"), field_of, n=1)
     hint = f"did you mean {field_of[matches[0]]}?" if matches else f"known: {', '.join(known)}"
     return f"unknown field {name[:60]!r}; {hint}"
-
-
-def _checked_line(line: RecordedReply, location: str) -> RecordedReply:
-    """Return the line; raises DataError if its repeat, id or order is invalid."""
-    if not 0 <= line.repeat < MAX_REPEATS:
-        raise DataError(f"{location}: repeat is {line.repeat}; expected 0 to {MAX_REPEATS - 1}")
-    if len(str(line.id)) > MAX_ID_LENGTH:
-        raise DataError(
-            f"{location}: the id has {len(str(line.id))} characters; at most {MAX_ID_LENGTH} are allowed"
-        )
-    if line.order is not None and sorted(line.order) != list(range(len(line.order))):
-        raise DataError(f"{location}: order {list(line.order)} is not a permutation")
-    return line
 
 
 def write_run(

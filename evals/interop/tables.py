@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from evals.errors import UsageError, install_command
-from evals.interop import outgoing, sinks
+from evals.errors import needs
+from evals.interop import outgoing
 from evals.interop.outgoing import ExportedFiles, caveat, require_ended, rows, target_text, utc_text
+from evals.plain import escape_formula
 from evals.records.card import Card
 from evals.records.store import Run
 from evals.types import Estimate
@@ -32,8 +33,6 @@ SAMPLE_COLUMNS = (
 )  # fmt: skip
 RECORD_CELLS = slice(4, None)
 """The cells of a row of `samples` that come from a record and its sample; the others describe the run."""
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-"""Characters with which a formula may start in a spreadsheet."""
 
 
 def write_csv(runs: Sequence[Run], out: Path) -> ExportedFiles:
@@ -43,9 +42,9 @@ def write_csv(runs: Sequence[Run], out: Path) -> ExportedFiles:
         stream = io.StringIO(newline="")
         writer = csv.writer(stream)
         writer.writerow(headings)
-        writer.writerows(map(_escape_formula, row) for row in table_rows)
+        writer.writerows(map(_escape_unless_number, row) for row in table_rows)
         files.append(outgoing.write(out / f"{name}.csv", [stream.getvalue().encode()]))
-    return ExportedFiles(files=files, lost=sinks.lost_information([run.card for run in runs]))
+    return ExportedFiles(files=files, lost=outgoing.lost_information([run.card for run in runs]))
 
 
 def write_parquet(runs: Sequence[Run], out: Path) -> ExportedFiles:
@@ -60,7 +59,7 @@ def write_parquet(runs: Sequence[Run], out: Path) -> ExportedFiles:
         table = pa.table({heading: list(column) for heading, column in zip(headings, columns, strict=True)})
         pq.write_table(table, stream, compression="zstd")
         files.append(outgoing.write(out / f"{name}.parquet", [stream.getvalue().to_pybytes()]))
-    return ExportedFiles(files=files, lost=sinks.lost_information([run.card for run in runs]))
+    return ExportedFiles(files=files, lost=outgoing.lost_information([run.card for run in runs]))
 
 
 def _tables(runs: Sequence[Run]) -> Iterator[tuple[str, tuple[str, ...], Iterable[tuple[Any, ...]]]]:
@@ -94,13 +93,11 @@ def sample_rows(run: Run, card: Card) -> Iterator[tuple[Any, ...]]:
         )  # fmt: skip
 
 
-def _escape_formula(value: Any) -> Any:
-    if not isinstance(value, str) or not value.startswith(FORMULA_STARTS):
-        return value
+def _escape_unless_number(value: Any) -> Any:
     try:
         float(value)
-    except ValueError:
-        return f"'{value}"
+    except (TypeError, ValueError):
+        return escape_formula(value)
     return value
 
 
@@ -120,10 +117,8 @@ def write_latex(runs: Sequence[Run], out: Path) -> ExportedFiles:
 def _write_text_table(
     runs: Sequence[Run], path: Path, table_format: str, *, escape: Callable[[str], str]
 ) -> ExportedFiles:
-    try:
+    with needs("this format", "export"):
         from tabulate import tabulate
-    except ImportError:
-        raise UsageError(f"this format needs `{install_command('export')}`") from None
     from importlib.metadata import version
 
     pairs = require_ended(runs)

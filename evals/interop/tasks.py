@@ -4,60 +4,40 @@ from __future__ import annotations
 
 from evals import load
 
-SUITE_BY_PREFIX = (
-    ("mmlu_prox", "-"),
-    ("mmlu_pro", "mmlu-pro"),
-    ("mmlu-pro", "mmlu-pro"),
-    ("mmlupro", "mmlu-pro"),
-    ("gpqa_main", "gpqa:main"),
-    ("gpqa:main", "gpqa:main"),
-    ("gpqa:mc", "gpqa:main"),
-    ("gpqa_extended", "gpqa:extended"),
-    ("gpqa:extended", "gpqa:extended"),
-    ("gpqa-fr", "-"),
-    ("gpqa", "gpqa:diamond"),
-    ("aime2024", "aime:2024"),
-    ("aime24", "aime:2024"),
-    ("aime_2024", "aime:2024"),
-    ("aime2025", "aime:2025"),
-    ("aime25", "aime:2025"),
-    ("aime_2025", "aime:2025"),
-    ("chembench4k", "chembench:4k"),
-    ("chembench_", "chembench:4k"),
-    ("chembench", "chembench:lamalab"),
-    ("mmstar", "mmstar"),
-    ("mm_star", "mmstar"),
-    ("mathvista", "mathvista"),
-    ("math_vista", "mathvista"),
-    ("mathvision_mini", "mathvision:testmini"),
-    ("mathvision", "mathvision:test"),
-    ("math_vision", "mathvision:test"),
-    ("mmmu_pro_v", "mmmu:pro-vision"),
-    ("mmmu_pro_10c", "mmmu:pro-standard"),
-    ("mmmu_pro_standard", "mmmu:pro-standard"),
-    ("mmmu_pro:standard-10", "mmmu:pro-standard"),
-    ("mmmu_pro:vision", "mmmu:pro-vision"),
-    ("mmmu_pro", "-"),
-    ("mmmu_test", "-"),
-    ("mmmu", "mmmu"),
-    ("microvqa", "microvqa"),
-    ("micro_vqa", "microvqa"),
-    ("chartbench", "chartbench:test"),
-    ("chartqapro", "chartqapro"),
-    ("chartqa_human", "chartqa:human"),
-    ("chartqa_augmented", "chartqa:augmented"),
-    ("chartqa", "chartqa"),
-    ("trqa", "trqa"),
-    ("sgi-deepresearch", "sgi-bench:deep-research"),
-    ("sgi-experimental-reasoning", "sgi-bench:reasoning"),
-    ("proteinlmbench", "proteinlmbench"),
-    ("physics", "physics"),
-    ("msearth", "msearth"),
-    ("xlrs", "xlrs"),
-    ("sfe-zh", "sfe:zh"),
-    ("sfe", "sfe:en"),
-)
-"""Prefix of a task's name -> suite; the first match decides; `-`: none of our suites."""
+TASK_PREFIXES = {
+    "-": "mmlu_prox gpqa-fr mmmu_pro mmmu_test",
+    "mmlu-pro": "mmlu_pro mmlu-pro mmlupro",
+    "gpqa:main": "gpqa_main gpqa:main gpqa:mc",
+    "gpqa:extended": "gpqa_extended gpqa:extended",
+    "gpqa:diamond": "gpqa",
+    "aime:2024": "aime2024 aime24 aime_2024",
+    "aime:2025": "aime2025 aime25 aime_2025",
+    "chembench:4k": "chembench4k chembench_",
+    "chembench:lamalab": "chembench",
+    "mmstar": "mmstar mm_star",
+    "mathvista": "mathvista math_vista",
+    "mathvision:testmini": "mathvision_mini",
+    "mathvision:test": "mathvision math_vision",
+    "mmmu:pro-vision": "mmmu_pro_v mmmu_pro:vision",
+    "mmmu:pro-standard": "mmmu_pro_10c mmmu_pro_standard mmmu_pro:standard-10",
+    "mmmu": "mmmu",
+    "microvqa": "microvqa micro_vqa",
+    "chartbench:test": "chartbench",
+    "chartqapro": "chartqapro",
+    "chartqa:human": "chartqa_human",
+    "chartqa:augmented": "chartqa_augmented",
+    "chartqa": "chartqa",
+    "trqa": "trqa",
+    "sgi-bench:deep-research": "sgi-deepresearch",
+    "sgi-bench:reasoning": "sgi-experimental-reasoning",
+    "proteinlmbench": "proteinlmbench",
+    "physics": "physics",
+    "msearth": "msearth",
+    "xlrs": "xlrs",
+    "sfe:zh": "sfe-zh",
+    "sfe:en": "sfe",
+}
+"""Suite -> prefixes of names of its tasks; the longest that matches decides; `-`: none of our suites."""
 STRIPPED_PREFIXES = ("leaderboard_", "inspect_evals/", "lighteval|", "custom|", "extended|")
 """Prefixes that are stripped first: those of the Open LLM Leaderboard's tasks in lm-eval and of task packages."""
 
@@ -80,5 +60,11 @@ def suite_of(task: str) -> str | None:
     for infix, suite in SUITE_BY_INFIX.items():
         if infix in name:
             return f"{suite}:{task.partition(infix)[0]}"
-    suite = next((suite for prefix, suite in SUITE_BY_PREFIX if name.startswith(prefix)), "-")
+    matches = [
+        (len(prefix), suite)
+        for suite, prefixes in TASK_PREFIXES.items()
+        for prefix in prefixes.split()
+        if name.startswith(prefix)
+    ]
+    suite = max(matches, default=(0, "-"))[1]
     return suite if suite.partition(":")[0] in load.suite_names() else None

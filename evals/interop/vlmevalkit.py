@@ -1,4 +1,4 @@
-"""VLMEvalKit: a table with the data set's columns and `prediction`, as xlsx, tsv or JSON; pickles are never read.
+"""VLMEvalKit and SciEvalKit: a table with the data set's columns and `prediction`, as xlsx, tsv or JSON; pickles are never read.
 
 The data set's own id is `id` or, without one, `index`. Tables in the same folder contain the verdicts (`..._result`, column
 `hit`), the answers that MathVista's and MATH-Vision's judges extracted (column `res`) and aggregate scores (`..._acc`,
@@ -21,13 +21,12 @@ from zipfile import ZipFile
 
 from evals.boundary import foreign_code
 from evals.data.archive import ARCHIVE_ERRORS
-from evals.errors import DataError, UsageError, install_command
+from evals.errors import DataError, UsageError, needs
 from evals.interop.files import glob_visible, read_bytes, read_json, refuse_zip_bomb
 from evals.interop.foreign import Item, Source
 from evals.interop.values import PARSE_ERRORS, number
 from evals.validation import cause
 
-FORMAT = "vlmevalkit"
 FAILED_CALL = "Failed to obtain answer"
 """What VLMEvalKit writes as the prediction if a call failed."""
 EMPTY_REPLY = "empty: an empty reply, or one too long for a cell of a workbook"
@@ -36,47 +35,47 @@ FIRST_CIRCULAR_INDEX = 1_000_000
 DATASETS = (
     "MMMU_DEV_VAL", "MMMU_Pro_10c_COT", "MMMU_Pro_V_COT", "MMMU_Pro_10c", "MMMU_Pro_V", "MMStar", "MathVista_MINI",
     "MathVision_MINI", "MathVision", "ChartQA_TEST", "SFE-zh", "SFE", "Physics", "MSEarthMCQ", "XLRS-Bench-lite",
-    "ChartBench", "ChartQAPro_CoT", "ChartQAPro", "MicroVQA", "MMMU_VAL", "MMMU_TEST", "MMMU",
+    "ChartBench", "ChartQAPro_CoT", "ChartQAPro", "MicroVQA", "MMMU_VAL", "MMMU_TEST", "MMMU", "TRQA", "ProteinLMBench",
+    "SGI-DeepResearch", "SGI-Experimental-Reasoning", "PHYSICS",
 )  # fmt: skip
-"""Data sets that are recognised at the end of a file's name."""
+"""Data sets that are recognised at the end of a file's name, those of SciEvalKit (InternScience/SciEvalKit @ 0817251a) last."""
 TABLE_SUFFIXES = (".xlsx", ".tsv", ".json")
 OPTION_LETTERS = "ABCDEFGHIJKLMNO"
 _BOOLEANS = {"True": 1, "False": 0}
 """Booleans as written in a plain-text table."""
 _ESCAPE = re.compile("_x(00[01][0-9A-F])_")
-"""A control character as written in a workbook."""
+"""A control character as written in a workbook: `_x000D_`."""
 
 
-def read(path: Path, *, format_name: str = FORMAT, datasets: Sequence[str] = DATASETS) -> list[Source]:
-    """Read one table, or the tables in a model's folder; raises DataError.
-
-    `format_name`, `datasets`: those of a fork of VLMEvalKit.
-    """
+def read(path: Path) -> list[Source]:
+    """Read one table, or the tables in a model's folder; raises DataError."""
     if path.is_file():
-        return [_source(path, format_name, datasets)]
+        return [_source(path)]
     files = {
         file.resolve()
         for suffix in TABLE_SUFFIXES
         for file in glob_visible(path, f"**/*{suffix}")
-        if _split_name(file, datasets)[1] and "_result" not in file.stem and "_judge" not in file.stem
+        if _split_name(file)[1] and "_result" not in file.stem and "_judge" not in file.stem
     }
     if not files:
         raise DataError(f"{path}: no <model>_<dataset>.xlsx, .tsv or .json found")
-    return [_source(file, format_name, datasets) for file in sorted(files)]
+    return [_source(file) for file in sorted(files)]
 
 
-def _split_name(path: Path, datasets: Sequence[str]) -> tuple[str, str]:
+def _split_name(path: Path) -> tuple[str, str]:
     """Split `<model>_<dataset>`; the data set is empty if it is not known."""
-    dataset = next((name for name in datasets if path.stem.endswith(f"_{name}")), "")
+    dataset = next((name for name in DATASETS if path.stem.endswith(f"_{name}")), "")
     return (path.stem[: -len(dataset) - 1], dataset) if dataset else (path.stem, "")
 
 
-def _source(path: Path, format_name: str, datasets: Sequence[str]) -> Source:
-    model, dataset = _split_name(path, datasets)
+def _source(path: Path) -> Source:
+    model, dataset = _split_name(path)
     task = dataset or path.stem
-    derived_tables = _derived_tables(path, datasets)
+    siblings = sorted(glob_visible(path.parent, f"{glob.escape(path.stem)}_*"))
+    derived_tables = [
+        file for file in siblings if file.suffix in (*TABLE_SUFFIXES, ".csv") and not _split_name(file)[1]
+    ]
     return Source(
-        format=format_name,
         tasks=(task,),
         model=model,
         items=lambda: _items(path, derived_tables),
@@ -110,16 +109,6 @@ def _items(path: Path, derived_tables: Sequence[Path]) -> Iterator[Item]:
             score=_parse_number(verdict.get("hit")),
             extracted=None if failure or _is_empty(extracted) else str(extracted),
         )  # fmt: skip
-
-
-def _derived_tables(path: Path, datasets: Sequence[str]) -> list[Path]:
-    """Return the tables that VLMEvalKit derived from this one."""
-    files = sorted(glob_visible(path.parent, f"{glob.escape(path.stem)}_*"))
-    return [
-        file
-        for file in files
-        if file.suffix in (*TABLE_SUFFIXES, ".csv") and not _split_name(file, datasets)[1]
-    ]
 
 
 def _verdicts(derived_tables: Sequence[Path]) -> dict[str, dict[str, Any]]:
@@ -202,20 +191,13 @@ def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _workbook_rows(path: Path) -> Iterator[dict[str, Any]]:
-    try:
+    with needs("reading xlsx", "import"):
         import openpyxl
-    except ImportError:
-        raise UsageError(f"reading xlsx needs `{install_command('import')}`") from None
     with ZipFile(path) as archive:
         refuse_zip_bomb(path, archive)
     as_value_error = foreign_code(lambda reason: ValueError(f"unreadable workbook ({reason})"))
     with path.open("rb") as stream, as_value_error:
         yield from _sheet_rows(openpyxl, stream)
-
-
-def _unescape(value: Any) -> Any:
-    """Decode control characters, which workbooks write as `_x000D_`."""
-    return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), value) if isinstance(value, str) else value
 
 
 def _sheet_rows(openpyxl: Any, stream: Any) -> Iterator[dict[str, Any]]:
@@ -227,7 +209,10 @@ def _sheet_rows(openpyxl: Any, stream: Any) -> Iterator[dict[str, Any]]:
         headings = [str(heading) for heading in next(rows, ())]
         for row in rows:
             if any(value is not None for value in row):
-                padded = (*row, *[None] * (len(headings) - len(row)))
-                yield dict(zip(headings, map(_unescape, padded), strict=False))
+                cells = [
+                    _ESCAPE.sub(lambda code: chr(int(code[1], 16)), cell) if isinstance(cell, str) else cell
+                    for cell in (*row, *[None] * (len(headings) - len(row)))
+                ]
+                yield dict(zip(headings, cells, strict=False))
     finally:
         book.close()

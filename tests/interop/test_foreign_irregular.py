@@ -183,7 +183,7 @@ AIME_LINE = b'{"id": "sample-2025-I-1", "text": "\\\\boxed{272}"}'
 def test_duplicate_lines_of_replies_are_left_out_with_a_message(here: Path) -> None:
     outcome = import_raw_replies([AIME_LINE] * 3)
     assert outcome.status == 0
-    assert "2 lines repeat earlier ones and are left out: lines 2, 3" in outcome.out + outcome.err
+    assert "2 lines repeat earlier ones and are left out: 2, 3" in outcome.out + outcome.err
     (card,) = evals("show", "--json").json["runs"]
     assert card["counts"] == {"right": 1, "absent": 11}
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from evals.board import trust
 from evals.board.site.contents import Column, Contents, Entrant
 from evals.board.site.marks import challenge_facts, day, legend, percent, table_marks
-from evals.errors import UsageError, install_command
+from evals.errors import EvalsError, needs
 from evals.plain import format_with_interval
 from evals.verdicts import formatting
 
@@ -32,10 +32,8 @@ class Page(NamedTuple):
 
 def environment() -> Environment:
     """Return the Jinja environment with the filters of the pages; raises UsageError if Jinja is not installed."""
-    try:
+    with needs("rendering the pages of a board", "board"):
         from jinja2 import Environment, PackageLoader, StrictUndefined
-    except ImportError:
-        raise UsageError(f"the pages of a board require {install_command('board')}") from None
     templates = Environment(
         loader=PackageLoader("evals", "templates/site"),
         autoescape=True,
@@ -140,7 +138,6 @@ def render(site: Contents) -> Iterator[Page]:
 def _suite_title(column: Column) -> str:
     """Return the title of a column's suite with a full stop; empty if the suite is not installed here."""
     from evals import load
-    from evals.errors import EvalsError
 
     try:
         return f"{load.recorded_benchmark(column.suite.partition(':')[0]).title.rstrip('.')}."
