@@ -158,35 +158,44 @@ def _merge_by_run(
     if not sources:
         raise DataError(f"{path}: contains no samples")
     check_run_id(request.run)
-    by_run: dict[tuple[str, str, int], list[Source]] = {}
-    unknown = []
-    occurrences: Counter[tuple[str, str, str]] = Counter()
+    by_suite: dict[tuple[str | None, str], list[Source]] = {}
     for source in sources:
         name = request.suite or suite_of(source.tasks[0])
-        if name is None:
-            unknown.append(source.tasks[0])
-            continue
-        model = request.model or source.model
-        occurrence = occurrences[name, model, source.tasks[0]]  # a task that occurs twice was run twice
-        occurrences[name, model, source.tasks[0]] += 1
-        by_run.setdefault((name, model, occurrence), []).append(source)
-    if unknown and not by_run:
+        by_suite.setdefault((name, request.model or source.model), []).append(source)
+    unknown = [source.tasks[0] for (name, _), group in by_suite.items() if not name for source in group]
+    runs = [(name, run) for (name, _), group in by_suite.items() if name for run in divide_into_runs(group)]
+    if unknown and not runs:
         raise UsageError(
             f"{path}: unknown {sources[0].format} task {join_names(unknown)}: name its suite with --suite NAME "
             "(`evals list suites`)"
         )
-    if len(by_run) > 1 and request.run is not None:
-        raise UsageError(f"--run names one run, but {path} contains {len(by_run)}")
-    notes = (
-        [f"left out: {join_names(unknown)}, which belong to no suite; name one with --suite"]
-        if unknown
-        else []
-    )
+    if len(runs) > 1 and request.run is not None:
+        raise UsageError(f"--run names one run, but {path} contains {len(runs)}")
+    left_out = f"left out: {join_names(unknown)}, which belong to no suite; name one with --suite"
     from_user = request.suite is not None
     return [
-        (_merge(parts), single_suite(name, request.protocol, from_user=from_user))
-        for (name, *_), parts in by_run.items()
-    ], notes
+        (_merge(parts), single_suite(name, request.protocol, from_user=from_user)) for name, parts in runs
+    ], [left_out] if unknown else []
+
+
+def divide_into_runs(sources: list[Source]) -> list[list[Source]]:
+    """Divide the sources of one suite and model into runs: the tasks of one start, and others with the same sampling settings."""
+    by_start: dict[tuple[float, int], list[Source]] = {}
+    occurrences: Counter[tuple[float, str]] = Counter()
+    for number, source in enumerate(sources, 1):
+        start = source.started or -number  # unknown: on its own
+        by_start.setdefault((start, occurrences[start, source.tasks[0]]), []).append(source)
+        occurrences[start, source.tasks[0]] += 1
+    runs: list[list[Source]] = []
+    for group in sorted(by_start.values(), key=len, reverse=True):
+        tasks = {source.tasks[0] for source in group}
+        for run in runs:
+            if run[0].sampling == group[0].sampling and tasks.isdisjoint(source.tasks[0] for source in run):
+                run += group
+                break
+        else:  # a task that occurs twice was run twice
+            runs.append(group)
+    return runs
 
 
 def _merge(sources: list[Source]) -> Source:

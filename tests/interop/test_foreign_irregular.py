@@ -14,9 +14,10 @@ import pytest
 from evals import load
 from evals.data import Data
 from evals.interop import inspect
-from evals.interop.foreign import Item, Source, import_all
+from evals.interop.foreign import Item, Source, divide_into_runs, import_all
 from evals.interop.replies import ImportRequest
 from evals.run.plan import read_samples
+from evals.types import Sampling
 from tests.support.command import Outcome, evals
 
 SUITE = load.suite("mmlu-pro")[0]
@@ -256,3 +257,30 @@ def test_negative_token_counts_of_inspect_are_no_counts(
         )
     )
     assert (usage.input, usage.output) == (total, None)
+
+
+@pytest.mark.parametrize(
+    ("starts", "expected"),
+    [
+        pytest.param("a1 a2 b2 c2", ["a2 b2 c2", "a1"], id="a trial of one task before the whole run"),
+        pytest.param("a1 b2 c3", ["a1 b2 c3"], id="each task on its own"),
+        pytest.param("a1 b1 a2 b2", ["a1 b1", "a2 b2"], id="two whole runs"),
+        pytest.param("a0 b0 a0", ["a0 b0", "a0"], id="unknown starts"),
+        pytest.param("a1 b2~", ["a1", "b2~"], id="other sampling settings"),
+    ],
+)
+def test_a_run_has_each_task_once_and_tasks_started_together_stay_together(
+    starts: str, expected: list[str]
+) -> None:
+    sources = [
+        Source(
+            format="x",
+            tasks=(name[0],),
+            model=name,
+            items=lambda: iter(()),
+            started=float(name[1]),
+            sampling=Sampling(temperature=1.0 if "~" in name else None),
+        )
+        for name in starts.split()
+    ]
+    assert [" ".join(source.model for source in run) for run in divide_into_runs(sources)] == expected
