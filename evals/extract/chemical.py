@@ -259,12 +259,12 @@ def _read_layout(text: str, kind: _AnswerKind) -> Reading | None:
     if readings:
         return readings[-1] if len({reading.value for reading in readings}) == 1 else None
     last_line = lines[-1]
-    if (
-        len(lines) == 1
-        and not text[: last_line.start()].strip()
-        and (value := kind.parse_line(without_denial(last_line[0]) or ""))
-    ):
-        return asserted_reading(text, Reading(value, "whole", *last_line.span()))
+    if len(lines) == 1 and not text[: last_line.start()].strip():
+        asserted = without_denial(last_line[0]) or ""
+        if value := kind.parse_line(asserted):
+            return asserted_reading(
+                text, Reading(value, "whole", last_line.end() - len(asserted), last_line.end())
+            )
     if kind.parse_last_line and (value := kind.parse_last_line(last_line[0])):
         return asserted_reading(text, Reading(value, "last line", *last_line.span()))
     return _read_first_line(text, lines[0], kind)

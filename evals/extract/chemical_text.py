@@ -60,6 +60,11 @@ _CLOSING_REMARK = lazy_pattern(
 _RESULT = lazy_pattern(
     r"(?:^|\s)(?:(?P<verb>reads?|gives?|giving|yields?|yielding|obtain(?:ing)?|becomes?|get|leaves?|arrives?\sat|makes?\sit)|is|it['’]s)\s(?P<result>\S+(?:\s\S+){0,2})$"
 )
+_CALLED_ANSWER = lazy_pattern(
+    r"[\s*_]*(?:(?:so|thus|hence|therefore),?\s)?(?P<answer>\S+(?:\s\S+){0,3}?)\s(?:is|would\sbe)\s(?:therefore\s|thus\s)?(?:the|its)\s(?!common|trivial|empirical|wrong|incorrect|old)(?:[A-Za-z]+\s){0,3}(?:name|formula)\b",
+    re.IGNORECASE,
+)
+"""As in "2-Methylbutane is the IUPAC name"."""
 _OTHER_STATEMENT = lazy_pattern(r"\b(?:contains?|lacks?|empirical|unlike)\b")
 _OTHER_ROLE = lazy_pattern(
     r"\b(?:groups?|fragment|substituent|moiety|ring|chain|(?:an|cat)?ion|salt|\w+chloride|precursor|reagent|solvent|parent|isomer|by-?product)\b",
@@ -145,6 +150,8 @@ def read_conclusion(line: str, parse: Callable[[str], str | None]) -> str | None
     """Read the answer in the last clause of a line: "so C2H6O", "..., but it is C2H6O.", "we obtain C2H6O"; else None."""
     line = _CLOSING_REMARK.sub("", line[-MAX_CHARS:]).rstrip(" .!*")
     line = line.removesuffix(" it is")
+    if (called := _CALLED_ANSWER.match(line)) and (value := parse(called["answer"])):
+        return value
     clause = concluding_clause(line)
     if clause and not _OTHER_STATEMENT.search(clause) and (value := parse(clause)):
         return value

@@ -26,11 +26,15 @@ _FORMULA_SIGN = lazy_pattern(r"[\d\\$=√π∞¼-¾⅐-⅞]")
 _WORD = lazy_pattern(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _EQUALS = lazy_pattern(r"[=≈]\s*")
 _LEAD_IN = lazy_pattern(
-    r"^[\s*_]*(?:[A-Z][A-Za-z ]{2,24}:[*_]*\s+(?=[\d\\$√(-])|(?:so|thus|hence|therefore|then|finally|consequently)\b|因此|所以|故|综上所?述?|[∴⇒→])\s*,?\s*(?:we\s+(?:get|have|obtain|find)\b\s*)?",
+    r"^[\s*_]*(?:[A-Z][A-Za-z ]{2,24}:[*_]*\s+(?=[\d\\$√(-])|(?:so|thus|hence|therefore|then|finally|consequently)\b|因此|所以|故|综上所?述?|[∴⇒→])\s*,?\s*(?:we\s+(?:get|have|obtain|find)\b\s*)?|^[\s*_]*I\s+(?:think|believe|guess|estimate)\s+(?:that\s+)?(?:(?:it['’]s|it\s+is|the\s+answer\s+is)\s+)?",
     re.IGNORECASE,
 )
 _BOLD_LABEL = lazy_pattern(r"\A\s*\*\*[^*\n]{1,40}:\*\*")
 _CHINESE_SENTENCE = lazy_pattern(r"[^\d\n\u4e00-\u9fff]{0,40}[\u4e00-\u9fff][^\d\n]{0,60}\d")
+_CHINESE_PREDICATE = lazy_pattern(
+    r"[^\d\n，。；]{0,40}[\u4e00-\u9fff](?:是|为|等于|得到?|有|共)\s*(?P<value>\$?[-\d√(\\][^\u4e00-\u9fff，。；\n]{0,60}[\u4e00-\u9fff]{0,6})"
+)
+"""As in 阴影部分的面积是36平方厘米, a sentence with a single value."""
 _LIST_LINE = lazy_pattern(r"\n\s*(?:\d{1,2}[.)]|[-*•])\s+")
 _CLAUSE_VERB = lazy_pattern(
     r"\b(?:I|we)\s+(?:get|obtain|have|find)\b|\s(?:is|are|equals)\s|^\W*(?:he|she|it|they|you)\s",
@@ -60,6 +64,8 @@ def stated_expression(text: str, *, truncated: bool = False) -> Reading | None:
     if reading is not None and reading.form == "prose":
         exact = _EXACT_BEFORE.search(visible_text, max(0, reading.begin - 100), reading.begin)
         reading = reading._replace(value=(exact["exact"], *reading.value)) if exact else reading
+        if left := _VARIABLE_BEFORE.search(visible_text, max(0, reading.begin - 20), reading.begin):
+            reading = reading._replace(value=(*reading.value, f"{left[1]} = {reading.value[-1]}"))
     if reading is None and not truncated and (number := only_number(visible_text)):
         return number._replace(value=(number.value,))
     return unless_retracted(visible_text, reading)
@@ -69,6 +75,8 @@ _EXACT_BEFORE = lazy_pattern(
     r"(?:\b(?:is|are|equals|be)\s|=)\s*(?P<exact>(?:(?!\.\s|\b(?:is|are|equals|be)\s)[^=≈\n]){1,60}?)\s*(?:≈|\\approx)[\s*_$]{0,4}$"
 )
 """As in "is 7/9 ≈", before the rounded value."""
+_VARIABLE_BEFORE = lazy_pattern(r"\b(?:is|are)\s[*_$\\(]{0,4}([a-z])\s?=\s*$")
+"""As in "The line is y =", before the right-hand side."""
 
 
 def _parse_expression(content: str, form: Form) -> Any:
@@ -104,6 +112,8 @@ def _parse_expression(content: str, form: Form) -> Any:
         )
         is_answer = is_formula and word_count <= 1 and len(content) <= _MAX_FORMULA_CHARS
         return versions if is_answer and not gives_up(content) else None
+    if predicate := _CHINESE_PREDICATE.fullmatch(shortest):
+        versions = (*versions, predicate["value"])
     if form == "sentence" and word_count > _MAX_WORDS:
         return REJECTED if is_formula else None
     return versions
@@ -134,7 +144,7 @@ def _value_position(content: str) -> int:
 
 _BARE_DECIMAL = lazy_pattern(r"^(?P<sign>[-+]?)\.(?=\d)")
 _AND = lazy_pattern(r"(?<=[\d})])\s*(?:,\s*)?\band\b\s*(?=[-+\d\\(])")
-_LATEX_SPACE = lazy_pattern(r"(?<!\\)\\[,;:! ]|~")
+_LATEX_SPACE = lazy_pattern(r"(?<!\\)\\[,;:! ]|~|\\[bB]igg?[lrm]?(?![A-Za-z])")
 _SQRT_CALL = lazy_pattern(r"(?:\\|(?<![A-Za-z\\]))sqrt\s*\(([^()]{1,60})\)")
 _SIGN_WORD = lazy_pattern(r"^(?:negative|minus)\s+(?=[\d\\$√])", re.IGNORECASE)
 _BARE_FRACTION = lazy_pattern(r"\\frac\s*(\\(?!sqrt)[A-Za-z]{2,8})\s*(\d)(?!\d)")
@@ -145,7 +155,8 @@ _TEXT_COMMAND = lazy_pattern(
     r"\\(?:text|textrm|textbf|mathrm|mbox|operatorname|rm)\s*\{\s*(?P<inner>[^{}]*)\}(?P<power>\s*\^\s*\{?\s*-?\d\s*\}?)?"
 )
 _KEPT_TEXT = lazy_pattern(
-    r"\s*(?:or|and|if|mod|in)\s*|\s*(?:sin|cos|tan|ln|log|exp|min|max|gcd|lcm)\s*", re.IGNORECASE
+    r"\s*(?:or|and|if|mod|in|to)\s*|\s*(?:or|and|plus|minus)\s.{1,40}|\s*(?:sin|cos|tan|ln|log|exp|min|max|gcd|lcm)\s*",
+    re.IGNORECASE,
 )
 _UNIT = lazy_pattern(
     r"(?:(?<=\d)(?=(?:[ckm]m|kg|mg|mph)(?!\w))|(?<=[\w})])\s+)(?:(?:square|cubic|sq\.?)\s+)?(?:units?|cm|mm|km|m|kg|g|mg|s|ms|min|minutes?|hours?|h|seconds?|degrees?|dollars?|cents?|inch(?:es)?|feet|ft|miles?|meters?|metres?|litres?|liters?|percent|years?|days?|people|ways|points?|mph|[ap]\.?m\.?|o['’]clock|(?:k?m|cm|mm|miles?|ft|k?g|mg|L|k?J)\s?(?:/|per\b)\s?(?:hour|second|minute|day|min|sec|hr|mol|cm|kg|[hsmgL]))(?:\s*\^?\s*\{?[23]\}?|[²³])?\s*$",
@@ -160,7 +171,8 @@ _INEQUALITY = lazy_pattern(
     r"\s*(?P<lower>[^<>=≤≥]{1,40}?)\s*(?P<left_sign><|≤|\\leq?(?![a-z])|\\lt)\s*\\?[A-Za-z]\w{0,8}\s*(?P<right_sign><|≤|\\leq?(?![a-z])|\\lt)\s*(?P<upper>[^<>=≤≥]{1,40}?)\s*"
 )
 _LEFT_HAND_SIDE = lazy_pattern(
-    r"\s*(?:m?\s*\\(?:angle|measuredangle|triangle|overline|widehat|operatorname)\s*)?\{?\\?[A-Za-z]{1,20}\}?(?:_\{?\w{1,4}\}?)?(?:\s*\([^()=]{1,12}\))?\s*(?:=|\\in\b|∈|:=)\s*(?=\S)"
+    r"\s*(?:(?:the\s+)?(?:length|area|perimeter|volume|angle|radius|side|height|width|distance|ratio|slope|sum)\s+(?:of\s+)?)?(?:m?\s*\\(?:angle|measuredangle|triangle|overline|widehat|operatorname)\s*)?\{?\\?[A-Za-z]{1,20}\}?(?:_\{?\w{1,4}\}?)?(?:\s*\([^()=]{1,12}\))?\s*(?:=|\\in\b|∈|:=)\s*(?=\S)",
+    re.IGNORECASE,
 )
 _NUMBER_BASE = lazy_pattern(r"_\{?\s*(?:\\text\{)?\d{1,2}\}*\s*$")
 _BOLD_MARK = lazy_pattern(r"(?<!\d)\*\*|\*\*(?!\d)")
@@ -178,6 +190,10 @@ _HALF_LINE = lazy_pattern(
     r"\s*\\?[A-Za-z]\s*(?P<sign><|>|\\leq?(?![a-z])|\\geq?(?![a-z])|\\lt|\\gt|\\neq?(?![a-z]))\s*(?P<bound>[-+]?(?:\d|\\(?:frac|sqrt|pi)(?![a-z])|[{}./])+)\s*"
 )
 """An inequality with one bound, as in x < 3 or x \\neq -4."""
+_SET_BUILDER = lazy_pattern(
+    r"\A\\\{\s*[a-z]\s*(?:(?:\\in(?![a-z])|∈)\s*ℝ\s*)?(?::|\\mid(?![a-z])|\|)\s*(?P<condition>[^{}]{1,80})\\\}\Z"
+)
+"""As in "\\{x : 0 < x < 3\\}"."""
 _OR = lazy_pattern(r"\s*(?:\bor\b|\\(?:lor|vee)\b|或)\s*")
 _ALL_BUT = lazy_pattern(r"ℝ\s*(?:\\setminus|\\backslash|-)\s*\\\{(?P<bound>[^{},]{1,20})\\\}")
 _PI = lazy_pattern(r"(?<![A-Za-z\\])pi(?![A-Za-z])")
@@ -195,6 +211,7 @@ _SYNONYMS = {
 def normalise_expression(text: str) -> str:
     """Return an expression in a common notation: no units, no digit grouping; double inequalities as intervals, columns as tuples."""
     text = strip_formatting(with_plain_powers(text.replace("\\mathbb{R}", "ℝ")))
+    text = _SET_BUILDER.sub(r"\g<condition>", text)
     text = _BARE_DECIMAL.sub(r"\g<sign>0.", _BOLD_MARK.sub("", text))
     text = _MATRIX_IN_BRACKETS.sub(r"\\begin{pmatrix}\g<inner>\\end{pmatrix}", text)
     text = _DEGREES_OF_FUNCTION.sub(r"\1(\\frac{\2\\pi}{180})", _REPEATING_DECIMAL.sub(_as_fraction, text))

@@ -46,7 +46,7 @@ def stated_text(text: str, *, truncated: bool = False) -> Reading | None:
     """Read the stated free-form answer; the value is a tuple: the answer, then shorter versions, e.g. without an explanation."""
     reading = read_answer(half_width(text), _parse_free_text, truncated=truncated)
     visible_text = half_width(visible(text).text)
-    if reading is not None and reading.form == "whole" and (only := only_number(visible_text)):
+    if reading is not None and reading.form in ("whole", "prose") and (only := only_number(visible_text)):
         reading = reading._replace(value=(*reading.value, only.value))
     return unless_retracted(visible_text, reading)
 
@@ -82,6 +82,13 @@ _NAME_AND_VALUE = lazy_pattern(
 )
 """As in "Brazil, 17%", which names what has the value."""
 _DIGIT = lazy_pattern(r"\d")
+_SOURCE = lazy_pattern(
+    r"\A[\s*_]*(?:(?:based\s+on|according\s+to|looking\s+at|judging\s+(?:by|from)|from)\s+(?:the|this)\s+(?:[a-z-]{1,15}\s){0,3}(?:chart|graph|figure|plot|diagram|image|picture|table|data),\s+|I\s+(?:can\s+)?(?:count|see)\s+(?="
+    + SPELLED_PATTERN
+    + r"\b|\d)|I\s+(?:think|believe|guess)\s+(?:(?:that\s+)?it(?:['’]s|\s+is)\s+)?)",
+    re.IGNORECASE,
+)
+"""As in "Based on the chart, " and "I count "."""
 _CALCULATION = lazy_pattern(
     r"\s*(?:[A-Za-z][A-Za-z ]{0,40}=(?=[^=≈\n]*[=≈]))?[\d\s.,+×÷*/()%$−-]*\d[\d\s.,+×÷*/()%$−-]*(?<!\()[=≈]\s*(?=\S)"
 )
@@ -89,6 +96,11 @@ _CALCULATION = lazy_pattern(
 
 
 def _parse_free_text(content: str, form: Form) -> Any:
+    if form in UNMARKED_FORMS or form == "whole":
+        content = _SOURCE.sub("", content, count=1)
+        first_line, _, following = content.strip().partition("\n")
+        if _DIGIT.search(first_line) and number(following.rpartition("\n")[2]) is not None:
+            return None  # the lines of a calculation, the last of which is read instead
     if calculation := _CALCULATION.match(content):
         content = content[calculation.end() :]
     versions = tuple(version for version in shortened_answers(content) if version)
@@ -99,16 +111,8 @@ def _parse_free_text(content: str, form: Form) -> Any:
     comma = content.find(",")
     if _REFUSAL.match(versions[0]) or (comma > 0 and mood(content, 0, comma) == "negated"):
         return REJECTED
-    if (
-        form == "whole"
-        and (share := _SHARE_SENTENCE.match(content))
-        and not _DIGIT.search(content, share.end())
-    ):
-        return (share["number"],)
-    if form == "whole" and (count := _COUNT_SENTENCE.match(content)):
-        return ("1" if count["number"].lower() == "one" else count["number"],)
-    if form == "whole" and (conclusion := _CONCLUDES_YES_OR_NO.search(content)):
-        return (conclusion["answer"],)
+    if form == "whole" and (answer := _parse_sentence(content)):
+        return (answer,)
     if form in UNMARKED_FORMS or form == "whole":
         if gives_up(content) or "?" in content[-2:] or _CHANGE_SENTENCE.match(content):
             return None
@@ -128,6 +132,17 @@ def _parse_free_text(content: str, form: Form) -> Any:
         matches = [match for match in map(_WITH_DATE_OR_SUBJECT.fullmatch, versions) if match]
         return (*versions, *(match["answer"] or match["rest"] for match in matches))
     return REJECTED if form == "sentence" and len(versions[0]) > _MAX_SENTENCE_CHARS else versions
+
+
+def _parse_sentence(content: str) -> str | None:
+    """Return the share, count, yes or no that the sentence of a whole reply states; None for other sentences."""
+    share = _SHARE_SENTENCE.match(content)
+    if share and not _DIGIT.search(content, share.end()):
+        return str(share["number"])
+    if count := _COUNT_SENTENCE.match(content):
+        return "1" if count["number"].lower() == "one" else str(count["number"])
+    conclusion = _CONCLUDES_YES_OR_NO.search(content)
+    return conclusion and str(conclusion["answer"])
 
 
 def _has_predicate(content: str, form: Form) -> bool:

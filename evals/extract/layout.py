@@ -85,7 +85,11 @@ def _sentence_candidates(text: str, begin: int) -> Iterator[Statement]:
         begin = sentence_end.end()
     if counted := _COUNTED_SUBJECT.match(text, begin):
         yield Statement("prose", *counted.span("number"))
-    if subject := _CALLED_ANSWER.match(text, begin) or _EXTREME_NUMBER.match(text, begin):
+    if subject := (
+        _CALLED_ANSWER.match(text, begin)
+        or _EXTREME_NUMBER.match(text, begin)
+        or _THEN_CALLED_ANSWER.search(text, max(begin, len(text) - 120))
+    ):
         yield Statement("prose", *subject.span("subject"))
     if predicate := _find_predicate(text, begin):
         yield predicate
@@ -180,6 +184,11 @@ _CALLED_ANSWER = lazy_pattern(
     re.IGNORECASE,
 )
 """As in "So 25 is the answer."."""
+_THEN_CALLED_ANSWER = lazy_pattern(
+    r"(?<![\d.,^/])(?P<subject>[*_$\\(]{0,4}[-−]?\d[\d,.]{0,20}[*_$\\)]{0,4}),?\s(?:which\s(?:is|must\sbe)(?:\s(?:therefore|thus|then))?|as)\s(?:the|our|my)\s(?:(?:final|correct|required|desired)\s)?(?:answer|result)[.!\s*_]*$",
+    re.IGNORECASE,
+)
+"""As in "we need 510, which is our answer."."""
 _EXTREME_NUMBER = lazy_pattern(
     r"[\s*_]*+(?:(?:so|thus|hence|therefore),?\s+)?(?:only\s+(?=\S{1,20}\s+(?:satisf|works|fits|remains|qualif))|(?=\S{1,20}\s+(?:is|was)\b))(?P<subject>[*_$\\(]{0,4}[-−]?\d[\d,.]{0,20}[*_$\\)]{0,4})"
     r"\s+(?:satisfies|works|fits|remains|qualifies|(?:is|was)\s+(?:therefore\s+|thus\s+|indeed\s+)?the\s+(?:peak|smallest|largest|least|greatest|minimum|maximum|lowest|highest|only|unique|required|desired))"
@@ -193,7 +202,7 @@ _REASON_OR_CONTRAST = lazy_pattern(
 )
 """As in ", because ...", ", which ..." and ", not ..."."""
 _ASSIGNMENTS = lazy_pattern(
-    r"[A-Za-z]\s*=\s*[^=,;\n]{1,40}(?:[,;]\s*(?:and\s+)?|\sor\s+)[$\\(]{0,3}[A-Za-z]\s*="
+    r"[A-Za-z]\s*=\s*[^=,;\n]{1,40}(?:[,;]\s*(?:and\s+)?|\s(?:or|and)\s+)[$\\(]{0,3}[A-Za-z]\s*="
 )
 """Two variables, each with a value: "x = 2, y ="."""
 _COUNT = lazy_pattern(
@@ -209,7 +218,7 @@ _ONLY_COUNT = lazy_pattern(
     + r")[*_$]*\s+(?!or\b|and\b|to\b|over\b|(?:different\s+|possible\s+)?(?:cases?|steps?|options?|possibilities|parts?|methods?|approach(?:es)?|scenarios?|reasons?|ways\s+(?:to\s+(?:solve|see|do|think|approach|view|prove|count|interpret|proceed|handle)|of\s+(?:solving|seeing|thinking|looking|doing))|things|answers?|solutions?|points\s+to)\b)[a-z ]{2,60}(?:\b(?:above|below|over|under|than)\s+\d[\d,.%]*)?\s*[.!]?\s*$"
     r"|\s*there\s+are\s+(?:exactly\s+|only\s+)?[*_$]*(?P<listed>"
     + _NUMBER
-    + r")[*_$]*(?:\s[a-z ]{2,40})?:\s[^\d\n:]{1,200}$",
+    + r")[*_$]*(?:\s[a-z ]{2,40}(?:(?<=above|below|under)\s\d[\d,.%]*|(?<=over|than)\s\d[\d,.%]*)?)?:\s[^\d\n:]{1,200}$",
     re.IGNORECASE,
 )
 """A whole reply such as "There are eight small triangles in the figure."."""

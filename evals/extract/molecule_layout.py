@@ -47,10 +47,10 @@ _IS_FORMED = lazy_pattern(
     r"[^\s]{1,2000}\s(?:results|(?:is|are)\s(?:formed|obtained|produced|isolated)|is\sthe\s(?:main\s|major\s|final\s)?product)\b"
 )
 _OTHER_COMPOUND = lazy_pattern(
-    r"[;,]\s(?:(?:and|while|whereas)\s)?(?!(?:so|thus|hence|therefore|it|the|its|my|answer|smiles|product)\b)[\w-]{4,40}\swould\sbe\s[\s*_`]*$",
+    r"[;,.]\s(?:(?:and|while|whereas)\s)?(?:(?!(?:so|thus|hence|therefore|it|the|its|my|answer|smiles|product)\b)[\w-]{4,40}|(?:the|its|an?)\s(?:[\w()-]{1,15}\s){0,2}(?:enantiomer|(?:\w{2,9}o)?isomer|tautomer|epimer|anomer|salt|ester|acid|form|analogue|homologue))\swould\sbe\s[\s*_`]*$",
     re.IGNORECASE,
 )
-"""As in "; propylamine would be"."""
+"""As in "; propylamine would be" and ". The D enantiomer would be"."""
 _OTHER_ROLE = lazy_pattern(
     r"(?:\b(?:intermediate|reactant|reagent|substrate|starting\smaterial|precursor|catalyst|solvent|by-?product)s?|中间体|反应物|原料|试剂|底物|副产物)"
     r"(?:\s(?:is|are)|[为是])?\s?[:：]?[\s*_`]*$",
@@ -104,6 +104,8 @@ def _read_emphasised(text: str, request: MoleculeRequest) -> Reading | None:
         for span in main_spans(text, spans[-MAX_SPANS:], request)
         if (molecule := request.read(span.text))
     ]
+    if molecules and (first := _first_line(text, request)):
+        molecules.insert(0, first)
     denied = {span.text for span in molecules if _is_denied(text, span)}
     if any(span.text not in denied for span in molecules):  # "`CCO`, not `CCN`"
         molecules = [span for span in molecules if span.text not in denied]
@@ -130,6 +132,14 @@ def _read_emphasised(text: str, request: MoleculeRequest) -> Reading | None:
     if statement_mood.mood(text, begin - 1, end + 1) != "asserted":
         return None
     return Reading(value, "emphasis", begin, end)
+
+
+def _first_line(text: str, request: MoleculeRequest) -> Span | None:
+    """Return the molecule that is the first line of a reply, apart from the explanation below it."""
+    line = text.lstrip().partition("\n\n")[0].strip()
+    begin = text.find(line)
+    is_molecule = can_only_be_smiles(line) and request.read(line) == line
+    return Span(line, begin, begin + len(line)) if is_molecule else None
 
 
 def _equation_extent(text: str, begin: int, end: int, side: Side) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from evals.extract.answer_cues import concluding_clause, concluding_reading, is_alternative
 from evals.extract.formatting import CHINESE_LEAD_IN, half_width, strip_formatting, with_plain_powers
+from evals.extract.layout import gives_up
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.number_words import spelled_number
 from evals.extract.only_number import only_number
@@ -26,11 +27,11 @@ _MAX_DIGITS = 300
 """Maximum number of digits; longer numbers are not read."""
 _MAX_FACTORS = 12
 _WRAPPER = lazy_pattern(
-    r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mathit|mathsf|mbox|rm|bf|displaystyle|large|Large|left|right|boxed|fbox)\b"
+    r"\\(?:text|textbf|textit|textrm|textnormal|mathrm|mathbf|mathit|mathsf|mbox|rm|bf|displaystyle|large|Large|left|right|boxed|fbox)\b|\\(?:begin|end)\{array\}(?:\{[clr|]{1,4}\})?"
 )
 _SPACING_AND_MARKUP = lazy_pattern(r"\\[,!;: ]|\\q?quad\b|\\[{}()\[\]]|~|\{,\}(?=\d)|[{}$*`&]|\\\\")
 _UNIT_SIGNS = lazy_pattern(r"\^\s*\{?\s*\\circ\b\s*\}?|\^\s*°|°|\\degree\b|\\%|%|\\\$|\\#|\\cdot\s*$")
-_MODULO = lazy_pattern(r"\\p?mod\b.*|\\bmod\b.*|\(\s*mod\b[^()]*\)?|\bmod\s+\d+", re.DOTALL)
+_MODULO = lazy_pattern(r"\\[pb]?mod\b(?:(?!=|≡|\\equiv).)*|\(\s*mod\b[^()]*\)?|\bmod\s+\d+", re.DOTALL)
 _INTEGER = lazy_pattern(r"[-+−]?\s?(?:\d{1,3}(?:[,，]\d{3})+|\d{1,3}(?:\s\d{3})+|\d+)(?:\.0+)?(?![\d.,]*\d)")
 _ANSWER_NAME = lazy_pattern(
     r"(?:the\s+)?(?:final\s+)?(?:answer|result|value|area|sum|total|ans)\s*(?:is|=|:)?\s*(?=[-+−\d])",
@@ -45,7 +46,7 @@ _CLOSING_WORDS = lazy_pattern(
 """Text that may follow a number without an answer marker: "ways in total", "such triples", a Chinese measure word."""
 TWO_EQUATIONS = lazy_pattern(r"=[^=,;]{0,80}[,;]\s*[A-Za-z\\]{1,10}\s*=")
 """Two equations, which do not state a single integer."""
-_EITHER_EQUATION = lazy_pattern(r"=[^=,;]{0,80}\bor\b\s*[A-Za-z\\]{1,10}\s*=")
+_EITHER_EQUATION = lazy_pattern(r"=[^=,;]{0,80}\b(?:or|and)\b\s*[A-Za-z\\]{1,10}\s*=")
 _SUM_LAST = lazy_pattern(
     r"[,;]\s*(?:(?:and|so|thus|hence)\s+)?[A-Za-z]{1,2}\s*(?:[+*·-]\s*[A-Za-z]{1,2}\s*)+=[^,;]{1,80}$"
 )
@@ -138,7 +139,7 @@ _parse_shortened = parse_shortened(_parse_statement)
 def _parse_versions(content: str, form: Form) -> Any:
     if form == "whole" and "\n" in content and _VERB.search(content):
         return None  # several sentences, the last of which is read instead
-    if form in ("whole", "last line") and _FURTHER_LABEL.search(content):
+    if form in ("whole", "last line") and (_FURTHER_LABEL.search(content) or gives_up(content)):
         return None
     if form == "last line" and (label := _LIST_LABEL.match(content)):
         content = content[label.end() :]
@@ -172,7 +173,7 @@ def parse_integer(text: str, *, bare: bool = False) -> int | None:
         return int(spelled) if spelled.is_integer() else None
     sides = _EQUALS.split(cleaned)
     for side in (sides[-1], sides[0]):
-        side = CHINESE_LEAD_IN.sub("", side.strip(" \t\n\r()[]\"',"))
+        side = CHINESE_LEAD_IN.sub("", side.strip(" \t\n\r()[]|\"',"))
         if name := _ANSWER_NAME.match(side):
             side = side[name.end() :]
         integer = _INTEGER.match(side)
@@ -217,19 +218,27 @@ def product_of_powers(text: str) -> int | None:
 _QUOTIENT = lazy_pattern(r"\\[dt]?frac\s*\{(?P<dividend>\d{1,9})\}\s*\{(?P<divisor>[1-9]\d{0,8})\}")
 
 
-def _sum_or_quotient(text: str) -> int | None:
-    r"""Return the value of a sum of products, or of a fraction that is an integer; None for any other text.
+_PLUS_OR_MINUS = lazy_pattern(r"([+-])")
 
-    >>> _sum_or_quotient("65 + 48"), _sum_or_quotient(r"\frac{226}{2}"), _sum_or_quotient(r"\frac{1}{2}")
-    (113, 113, None)
+
+def _sum_or_quotient(text: str) -> int | None:
+    r"""Return the value of a sum or difference of products, or of a fraction that is an integer; None for any other text.
+
+    >>> _sum_or_quotient("2^9 - 2 + 3"), _sum_or_quotient(r"\frac{226}{2}"), _sum_or_quotient(r"\frac{1}{2}")
+    (513, 113, None)
     """
     text = text.strip(" $()")
     if quotient := _QUOTIENT.fullmatch(text):
         value, remainder = divmod(int(quotient["dividend"]), int(quotient["divisor"]))
         return None if remainder else value
-    terms = [term.strip() for term in text.split("+", _MAX_FACTORS)]
-    values = [int(term) if term.isdecimal() and len(term) < 10 else product_of_powers(term) for term in terms]
-    return sum(filter(None, values)) if len(terms) > 1 and None not in values else None
+    terms = _PLUS_OR_MINUS.split(text, _MAX_FACTORS)
+    total = 0
+    for sign, term in zip(("+", *terms[1::2]), terms[::2], strict=True):
+        is_plain = term.strip().isdecimal() and len(term) < 10
+        if (addend := int(term) if is_plain else product_of_powers(term)) is None:
+            return None
+        total += addend if sign == "+" else -addend
+    return total if len(terms) > 1 else None
 
 
 def integer_from_digits(digits: str) -> int | None:

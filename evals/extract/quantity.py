@@ -43,8 +43,11 @@ _MAX_STATEMENT_CHARS = 60
 """Maximum length of a statement without a digit that is rejected; longer ones are ignored."""
 
 
-_BOUND = lazy_pattern(r"[\s*_$(]{0,9}(?:[<>≤≥]|\\(?:[lg]t|[lg]eq?|[lg]eqslant)\b)\s*[-−+]?[\d.]")
-"""A bound such as "> 7", which states no number."""
+_BOUND = lazy_pattern(
+    r"[\s*_$(]{0,9}(?:[<>≤≥]|\\(?:[lg]t|[lg]eq?|[lg]eqslant)\b|(?:(?:less|more|greater|higher|lower|larger|smaller)\sthan|at\s(?:least|most)|below|above|up\sto|under|over)\s(?:about\s|approximately\s|~)?)\s*[-−+]?[\d.]",
+    re.IGNORECASE,
+)
+"""A bound such as "> 7" or "less than 7", which states no number."""
 _EXPONENTS = {"million": 6, "billion": 9, "trillion": 12}
 _SCALE_WORD = lazy_pattern(r"(?<=\d)\s(million|billion|trillion)\b(?!ths?\b)", re.IGNORECASE)
 
@@ -321,8 +324,14 @@ _ASSIGNMENT = lazy_pattern(r"[A-Za-z][\w\[\]()⁺⁻]{0,11}\s?[=≈]\s?(?=[-+−
 _LAST_SENTENCE = lazy_pattern(r"(?<=[\w)%])[.;]\s+(?=[A-Z])")
 
 
+_METHOD = lazy_pattern(
+    r"\A\W*(?:using|from|with|by|applying|according\sto)\s[^,=≈\d]{1,60},\s", re.IGNORECASE
+)
+
+
 def _last_result(line: str) -> str:
     """Return the right-hand side of a calculation such as "n = √ε = √6.25 = 2.5"; empty if the line is not a calculation."""
+    line = _METHOD.sub("", line)
     sides = _EQUATION.split(line)
     is_calculation = len(sides) > 2 or (
         len(sides) == 2 and (not sides[0].strip(" *$") or _SUM_OR_PRODUCT.search(sides[0][-200:]))

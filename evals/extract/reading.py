@@ -117,7 +117,7 @@ def read_answer(
     text, unclosed = visible(text)
     if unclosed:
         return None
-    text = half_width(text)
+    text = half_width(text).replace("\\framebox{", "\\fbox    {")
     begin = max(0, len(text) - MAX_CHARS)
     next_question = _NEXT_QUESTION.search(text, begin)
     if next_question and not _begins_with_question(text, begin):

@@ -24,7 +24,6 @@ Form: TypeAlias = Literal[
 """The form of a statement, from explicit (a box) to implicit (prose)."""
 DELIMITED_FORMS: frozenset[Form] = frozenset(("box", "tag", "json"))
 """Forms whose end is marked, so that the statement is complete even at the end of a truncated reply."""
-
 MAX_CHARS = 100_000
 """Maximum number of characters that are read, from the end of a reply."""
 MAX_CUES = 300
@@ -59,7 +58,7 @@ _JSON_RIGHT = lazy_pattern(
 _FORMATTING = r"[*_\"'’”`)\]】}~]{0,6}"
 _VERB = (
     r"\s+(?:is|are|was|will\s+be|would\s+be|must\s+be|should\s+be|(?:has|would\s+have|ought)\s+to\s+be|(?:can|could)\s+only\s+be|(?:seems|appears)\s+to\s+be|remains|becomes|equals|(?:comes|works)\s+out\s+(?:to|as)|turns\s+out\s+to\s+be)\b"
-    r"(?:\s+not\s+[^\s,]{1,12}\s*,?\s+but\b)?(?:\s+(?:therefore|thus|then|hence|simply|just|now|clearly|indeed|still|actually|given\s+by|as\s+follows))?"
+    r"(?:\s+not\s+[^\s,]{1,12}\s*,?\s+but\b)?(?:\s+(?:therefore|thus|then|hence|simply|just|now|clearly|indeed|still|actually|(?:most\s+|very\s+)?(?:likely|probably)|presumably|given\s+by|as\s+follows))?"
 )
 _SIGN = rf"{_FORMATTING}\s{{0,3}}(?P<mark>[:：=]|[-=]>|[→⇒⟹➜➔➡👉]\ufe0f?|\s[—–-]\s|—\s|\|){_FORMATTING}"
 _LINK = rf"(?:{_SIGN}|(?P<verb>{_VERB})(?:{_FORMATTING}\s{{0,3}}(?P<colon>[:：]))?|(?P<line>{_FORMATTING}[^\S\n]*\n))"
@@ -98,6 +97,8 @@ NEGATED_ANSWER = lazy_pattern(
     r"[*_]*(?:(?:definitely|certainly|clearly|probably|therefore|thus)\s+)?(?:not|never|neither)\s+(?:option\b|choice\b|[*_$(\[]{0,3}(?:\\|[-−]?\d|(?-i:[A-Z])(?![A-Za-z])))(?!\S{0,12},?\s+but\b)|[^\s.,。、]{1,12}?\s*(?:(?:이|가|은|는)?\s*아[니닙닌]|(?:では|じゃ)(?:な[いく]|ありません))",
     re.IGNORECASE,
 )
+_UNFINISHED_LINE = lazy_pattern(r"(?:\b(?:is|are|equals|be)|(?<=[\w$)])[=:：是为])[\s*_$]*$")
+"""The end of a line that is continued by a displayed formula: "The sum $m+n$ equals"."""
 _LEAST_LIKELY = lazy_pattern(r"\bleast\s+(?:likely|plausible|probable)\s+$", re.IGNORECASE)
 _DISPLAY_DELIMITERS = {"$$": "$$", "\\[": "\\]", "```": "```", "\\begin{aligned}": "\\end{aligned}"}
 LABELLED_LINE = lazy_pattern(
@@ -112,9 +113,9 @@ RESULT_NOUNS = ("final result", "final value")
 _BOX_TOKEN = "<|begin_of_box|>"  # noqa: S105
 _GENERAL_CUE_WORDS = (
     "answer", *RESULT_NOUNS, "ans", "\\boxed", "\\fbox", _BOX_TOKEN, "答案", "答:", "correction:", *HEADINGS, "更正:",
-    *_CORRECTIONS, *LANGUAGE_BY_NOUN,
+    "故填", "应填", "选填", *_CORRECTIONS, *LANGUAGE_BY_NOUN,
 )  # fmt: skip
-"""Words that may introduce an answer of any kind; 答案 and 答 are "answer", 更正 is "correction"."""
+"""Words that may introduce an answer of any kind; 答案 and 答 are "answer", 更正 is "correction", 故填 is "hence fill in"."""
 _FORMULA_END = lazy_pattern(r"[$\n]")
 INCOMPLETE_BOX = ("\\boxed", "\\fbox{")
 """Beginnings of boxes that the reply does not close or fill; a statement with this content is rejected."""
@@ -278,7 +279,7 @@ def _match_link(text: str, word: str, begin: int, end: int, limit: int) -> re.Ma
         return None
     if word in _CORRECTIONS:
         return _CORRECTION_LINK.match(text, end, limit)
-    if word[-1] == ":":
+    if word[-1] in ":填":
         return _EMPTY_LINK.match(text, end)
     if word == "答案":
         return _CHINESE_LINK.match(text, end, min(limit, end + 60))
@@ -340,6 +341,8 @@ def statement_after_link(text: str, noun_begin: int, link: re.Match[str], limit:
         list_limit = min(limit, end + MAX_STATEMENT_CHARS)
     else:
         begin, end = _line_extent(text, begin, stop)
+        if _UNFINISHED_LINE.search(text, max(begin, end - 40), end):
+            begin, end = _line_extent(text, end, stop)
         list_limit = stop
     if _begins_option_list(text, link.end() - 1, begin, list_limit):
         return None

@@ -95,9 +95,32 @@ def without_reasoning(text: str) -> Visible:
 def visible(text: str) -> Visible:
     """Return the visible text of a reply, with unchanged positions; cached, since several readers examine the same reply."""
     if _has_no_mark(text):
-        return Visible(text)
+        return Visible(_without_offer(text))
     answer = without_reasoning(text)
+    answer = answer._replace(text=_without_offer(answer.text))
     return answer._replace(text=_SPECIAL_TOKEN.sub(_to_spaces, answer.text, count=_MAX_SPECIAL_TOKENS))
+
+
+_CLOSING_OFFER = lazy_pattern(
+    r"(?:\n|(?<=[.!?)*✓✔✅])\s)[\s*_>#-]*(?:\W{0,4}\s)?(?:would\s+you\s+like|do\s+you\s+(?:want|need)|want\s+me\s+to|(?:shall|should)\s+i\s+(?:also\s+)?(?:show|explain|provide|walk|go|derive|give|do)"
+    r"|(?:please\s+)?let\s+me\s+know|feel\s+free\s+to|(?:i['’]m\s+|i['’]d\s+be\s+|i\s+am\s+)?happy\s+to|is\s+there\s+anything|(?:i\s+)?hope\s+(?:this|that|it)\s+(?:helps|is\s+helpful|was\s+helpful)"
+    r"|if\s+you(?:['’]d)?\s+(?:would\s+)?(?:like|want|need|have\s+(?:any|more|further)|prefer|wish)\b[^\n.?!]{0,160},?\s+(?:i\s+can|i['’]d\s+be|just|let\s+me|feel\s+free|please)"
+    r"|i\s+can\s+also\s+(?:show|provide|explain|walk|derive|give|help)|如果(?:你|您)?(?:还)?(?:需要|想|愿意|有)[^\n。？！]{0,60}(?:告诉我|我可以|请|随时)|(?:需要|要不要|要)我[^\n]{0,60}吗|希望(?:这|以上|对)[^\n]{0,40}帮助)[^\n]{0,300}[.!?。？！)][\s*_]*(?:[^\w\s]{1,3}\s*)?\Z",
+    re.IGNORECASE,
+)
+"""The last sentence of a reply if it offers more help: "Would you like me to show the steps?"."""
+_MAX_OFFER_CHARS, _MAX_OFFERS = 500, 3
+
+
+def _without_offer(text: str) -> str:
+    """Return a reply with spaces in place of the offers of further help at its end."""
+    end = len(text.rstrip())
+    for _ in range(_MAX_OFFERS):
+        offer = _CLOSING_OFFER.search(text, max(0, end - _MAX_OFFER_CHARS), end)
+        if offer is None or not text[: offer.start()].strip():
+            break
+        end = len(text[: offer.start()].rstrip())
+    return text if end == len(text.rstrip()) else text[:end] + " " * (len(text) - end)
 
 
 def _has_no_mark(text: str) -> bool:

@@ -40,7 +40,7 @@ _RATIO_IN_WORDS = re.compile(r"(\d{1,9})\s+(?:to|out\s+of)\s+(\d{1,9})")
 _ALTERNATIVE = re.compile(r"([^()]{1,80}?)\s*\(or\s+([^()]{1,80})\)")
 """An answer in two notations: "3/8 (or 37.5%)"."""
 _SPELLED_COUNT = re.compile(r"([A-Za-z-]{3,12})\s+([a-z]{3,20})")
-_FRACTION = re.compile(r"\\frac\{(\d{1,9})\}\{(\d{1,9})\}|(\d{1,9})/(\d{1,9})")
+_FRACTION = re.compile(r"\\frac\{(\d{1,9})\}\{(\d{1,9})\}|\\frac\s?(\d)\s?(\d)|(\d{1,9})/(\d{1,9})")
 _DECIMAL = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)")
 _BASE = re.compile(r"\d_\{?(\d{1,2})\}?\s*$")
 _ELLIPSIS = re.compile(r"\\(?:[lc]?dots|cdots)(?![a-z])|\.\.\.|…")

@@ -27,6 +27,7 @@ _POWER_TOWER = re.compile(r"(?:(?:\^|\*\*)\s*+(?:[{(]\s*+){0,2}\d{1,4}\s*+[})]*+
 _MAX_EXPONENT = 99_999
 _CJK_BOUNDARY = re.compile(r"(?<=[\u4e00-\u9fff])(?=[-\d.$\\])|(?<=\d)(?=[\u4e00-\u9fff])")
 """Boundary between Chinese text and a number without a space; math-verify needs a word boundary."""
+_DELIMITER_SIZE = re.compile(r"\\[bB]igg?[lrm]?(?![A-Za-z])")
 LETTER_OR_COMMAND = re.compile(r"\\[A-Za-z]+|[A-Za-z]")
 
 
@@ -50,7 +51,7 @@ def equivalent(gold: str, reply: str, *, precision: int = 6, symbols: bool = Fal
         return None
     latex = LatexExtractionConfig()
     if symbols:
-        gold, reply = with_lowercase_symbols(gold, reply)
+        gold, reply = with_lowercase_symbols(*(_DELIMITER_SIZE.sub("", text) for text in (gold, reply)))
         latex = replace(latex, normalization_config=replace(latex.normalization_config, units=False))
     target = _parse(gold, latex)
     if not target and "$" not in gold:

@@ -7,11 +7,13 @@ truncates content that is nested deeper than three levels.
 
 `Parts` corrects this: boxes and gold parts are matched one to one, in any order unless they are labelled ("(b) ...", or a
 left-hand side that only one gold part has), and every part must be present. If there are more boxes than parts, only the
-last ones count, so that listing guesses does not help. A single answer may also be stated in a line, sentence, tag or JSON.
+last ones count, so that listing guesses does not help. A single answer may also be stated in a line, sentence, tag or JSON, or
+be the equation or quantity with which a reply ends.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple, cast
 
@@ -41,6 +43,8 @@ MAX_BOXES = 32
 """Maximum number of boxes that a rule or a judge compares."""
 _UNBOXED_FORMS = ("line", "sentence", "tag", "json")
 """Forms in which a single answer may be stated without a box."""
+_FORMULA_OR_QUANTITY = re.compile(r"[=\\]|\A\s*[-−]?[\d.]+\s?\S")
+"""What a single answer in another form without a box contains: an equation, LaTeX, or a number with its unit."""
 
 
 class BoxMatching(NamedTuple):
@@ -122,8 +126,9 @@ class Parts(Precision, frozen=True):
     def boxes(self, text: str, golds: Sequence[str]) -> list[str]:
         """Return up to one text per gold part: the last boxes, the items of a list in the last box, or an unboxed answer."""
         contents, count = innermost_boxes(visible(text[-MAX_CHARS:]).text), len(golds)
-        if not contents and count == 1 and (stated := stated_text(text)) and stated.form in _UNBOXED_FORMS:
-            return [stated.value[0]]
+        if not contents and count == 1 and (stated := stated_text(text)):
+            answer = stated.value[0].replace("$", "")
+            return [answer] if stated.form in _UNBOXED_FORMS or _FORMULA_OR_QUANTITY.search(answer) else []
         if contents and count > 1 and len(items := split_answers(contents[-1], count)) == count:
             return items
         contents = contents[-MAX_BOXES - count :]

@@ -34,9 +34,9 @@ _SINGLE_CHARACTER_GROUP = re.compile(r"\{(\w)\}")
 """Braces that can be omitted, unlike those of 2^{n-1}."""
 _WORD_OR_RELATION = re.compile(
     r"\\(?:text\w*|mathrm|mbox|rm)\b|(?<!\\)(?<![A-Za-z])[A-Za-z]{4,}"
-    r"|[=<>]|\\(?:[lg]eq?|ll|gg|neq?|approx|sim|simeq|propto|to|rightarrow|Rightarrow|implies|iff|in)\b"
+    r"|[=<>%°]|\\(?:circ|degree)\b|\\(?:[lg]eq?|ll|gg|neq?|approx|sim|simeq|propto|to|rightarrow|Rightarrow|implies|iff|in)\b"
 )
-"""A word or a relation, which a symbolic comparison would ignore."""
+"""A word, a relation or a sign of a unit, which a symbolic comparison would ignore."""
 _SYMBOL = re.compile(r"\\?[A-Za-z]+'*(?:\([A-Za-z\\, ]{1,20}\))?")
 _DIGITS = re.compile(
     r"(?P<whole>[\d,]*)(?:\.(?P<after>\d*))?(?:.*?10\^(?P<power_of_ten>[-+]?\d+)|[eE](?P<exponent>[-+]?\d+))?"
@@ -95,12 +95,8 @@ def stated(gold: str, stated: str) -> Comparison:
 
 
 def _is_formula(text: str) -> bool:
-    """Return whether a text is a single symbolic expression: math-verify would drop words, units and left-hand sides."""
-    return (
-        bool(text)
-        and not _WORD_OR_RELATION.search(text)
-        and not ((number := parse_quantity(text)) and number.unit)
-    )
+    """Return whether a text is a single symbolic expression: math-verify would drop words and left-hand sides."""
+    return bool(text) and not _WORD_OR_RELATION.search(text)
 
 
 def _gold_values(gold: str) -> list[str]:
@@ -112,7 +108,8 @@ def _gold_values(gold: str) -> list[str]:
 def _is_comparable(gold: str, stated: str) -> bool:
     """Return whether two answers can be values of the same quantity, judging by the names on their left-hand sides, if any."""
     gold_left, stated_left = (
-        sides[0] if len(sides := equation_sides(text)) > 1 else "" for text in (gold, stated)
+        sides[0] if len(sides := equation_sides(text)) > 1 and parse_quantity(sides[0]) is None else ""
+        for text in (gold, stated)
     )
     if gold_left and stated_left:
         subscripts = [_SUBSCRIPT.findall(side) for side in (gold_left, stated_left)]
@@ -153,7 +150,9 @@ def _compare_numbers(gold: str, stated: str) -> Comparison:
 
 def parse_quantity(text: str) -> Quantity | None:
     """Return the number in an answer that consists of one number with or without a unit; None for any other answer."""
-    normalised = normalise_notation(re.sub(r"[{}]", "", re.sub(r"\\mu\s+", "µ", _FONT.sub(" ", text))))
+    normalised = normalise_notation(
+        re.sub(r"[{}]", "", re.sub(r"\\mu\s+", "µ", _FONT.sub(" ", re.sub(r"(?<=\d)~", " ", text))))
+    )
     normalised = strip_around(normalised, " .")
     normalised = re.sub(r"\s+(?=[\^/])", "", normalised)
     numbers = quantities(normalised)
