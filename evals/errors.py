@@ -1,31 +1,6 @@
 """The errors of this project, and which of them are retried.
 
 The lower-case name of a class is recorded as `Failure.kind`, so the names must not change.
-
-EvalsError                     a message for the user, one line, no traceback
-├── UsageError                 wrong name, wrong option, missing key or data: exit 2
-│   ├── UnknownName            suggests similar names
-│   ├── Untrusted              the data refer to a suite whose code the user has not trusted
-│   ├── DataError              a data set is missing, incomplete or inconsistent
-│   └── StoreError             a results folder or a run in it cannot be read or written
-├── ModelError                 a call failed: becomes the sample's Failure
-│   ├── Fatal                  every call would fail the same way (key, URL, model name): ends the run before its first reply
-│   │   ├── Gone               the server is lost permanently: ends the run at any time
-│   │   └── OutOfQuota         the account has no credit left: ends the run at any time
-│   ├── Rejected               this request is rejected (400, 413, 422): not retried
-│   │   ├── Context            prompt and max_tokens exceed the model's context
-│   │   └── Filtered           rejected by the vendor's content filter: adapters return it as a reply
-│   ├── Expired                a batch ended before this request was processed; sent again by the next command
-│   └── Transient              retried
-│       ├── RateLimit          429, 503: also slows the runner down; may carry Retry-After
-│       ├── ServerFault        5xx
-│       ├── Disconnected       connection lost, or refused during a run
-│       ├── Timeout            deadline passed: also slows the runner down
-│       └── BadReply           200 with truncated JSON, an error body, HTML, no content
-├── Crash                      foreign code raised an exception: see `boundary.py`
-└── ScorerError                a scorer failed or timed out: never a score of 0
-    ├── Unreadable             a judge returned no parsable verdict in several attempts
-    └── Waiting                the reply needs a judge model, and none is set
 """
 
 from __future__ import annotations
@@ -119,19 +94,19 @@ class ModelError(EvalsError):
 
 
 class Fatal(ModelError):
-    """Wrong key, URL or model name: every call would fail the same way."""
+    """Wrong key, URL or model name: every call would fail the same way; ends the run before its first reply."""
 
 
 class Gone(Fatal):
-    """The model's server is lost permanently; samples without a reply are run again by the next command."""
+    """The model's server is lost permanently: ends the run at any time; the next command runs samples without a reply again."""
 
 
 class OutOfQuota(Fatal):
-    """The account's credit or quota is exhausted."""
+    """The account's credit or quota is exhausted: ends the run at any time."""
 
 
 class Rejected(ModelError):
-    """The server rejects this request."""
+    """The server rejects this request (400, 413, 422)."""
 
     def __init__(self, message: str, *, param: str = "", codes: frozenset[str] = frozenset()) -> None:
         """`param`: the request field at fault, if the server names it separately. `codes`: the server's error codes."""
@@ -149,7 +124,7 @@ class Filtered(Rejected):
 
 
 class Expired(ModelError):
-    """A batch ended before this request was processed."""
+    """A batch ended before this request was processed; the next command sends it again."""
 
 
 class Transient(ModelError):
@@ -159,7 +134,7 @@ class Transient(ModelError):
 
 
 class RateLimit(Transient):
-    """The server is overloaded or a rate limit is exceeded."""
+    """The server is overloaded or a rate limit is exceeded (429, 503); the response may state a time to wait."""
 
     slow_down = True
 
@@ -169,7 +144,7 @@ class RateLimit(Transient):
 
 
 class ServerFault(Transient):
-    """The server failed while answering."""
+    """The server failed while answering (5xx)."""
 
 
 class Disconnected(Transient):
@@ -188,7 +163,7 @@ class Timeout(Transient):
 
 
 class BadReply(Transient):
-    """The response does not follow the protocol."""
+    """The response does not follow the protocol: truncated JSON, an error body, HTML, no content."""
 
 
 class Crash(EvalsError):

@@ -107,12 +107,15 @@ def _builtin_suites() -> frozenset[str]:
 
 def benchmark(name: str) -> Benchmark:
     """Return the benchmark with this name; raises UnknownName with similar names."""
-    from evals.benchmark import benchmark_of
+    from evals.benchmark import Benchmark
 
     requested = resolve_suite_name(name)
     origin = suite_origin(requested)
     module = origin.module if origin else f"evals.suites.{requested.replace('-', '_')}"
-    return benchmark_of(_import(module, origin), requested)
+    defined = vars(_import(module, origin)).get("BENCHMARK")
+    if not isinstance(defined, Benchmark):
+        raise UsageError(f"{module} defines no BENCHMARK")
+    return defined
 
 
 def suite_origin(name: str) -> plugins.Origin | None:
@@ -348,9 +351,7 @@ def model(spec: str, **options: Any) -> Model:
     elif (alias := _ALIASES.get(adapter.lower())) and colon:
         raise UsageError(f"unknown model '{adapter}:'; write {alias}")
     else:
-        raise UnknownName(
-            "model", f"{adapter}{colon}", [*BARE_NAMES, *(f"{name}:" for name in adapter_names())]
-        )
+        raise UnknownName("model", f"{adapter}{colon}", model_name_forms())
     make: Callable[..., Model] = module.model
     accepted = vars(module).get("OPTIONS", ())
     return make(rest, **{key: value for key, value in options.items() if key in accepted})

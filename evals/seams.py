@@ -46,7 +46,6 @@ class HasStartup(Protocol):
 
         Awaiting it raises UsageError if the start fails, and Gone if a server lost during a run cannot be restarted.
         """
-        ...
 
 
 @runtime_checkable
@@ -56,7 +55,6 @@ class HasNotes(Protocol):
     @property
     def notes(self) -> Sequence[str]:
         """Return the notes, e.g. on a server that was started or on rejected request fields."""
-        ...
 
 
 def notes_of(model: object) -> tuple[str, ...]:
@@ -70,7 +68,6 @@ class HasRemarks(Protocol):
 
     def remarks(self, sampling: Sampling) -> Sequence[str]:
         """Return the notes, e.g. on settings that are not sent; raises UsageError for a setting that cannot be applied."""
-        ...
 
 
 @runtime_checkable
@@ -95,20 +92,16 @@ class Concurrency(Protocol):
     @property
     def limit(self) -> int:
         """Return the number of calls allowed in flight now."""
-        ...
 
     @property
     def ceiling(self) -> int:
         """Return the largest value that `limit` can reach."""
-        ...
 
     def reply(self) -> None:
         """Record that a reply arrived."""
-        ...
 
     def slow_down(self) -> None:
         """Record that the server asked for fewer calls, or that a call exceeded its deadline."""
-        ...
 
 
 @runtime_checkable
@@ -117,7 +110,6 @@ class HasPace(Protocol):
 
     def pace(self, fixed: int | None) -> Concurrency:
         """Return the limit on calls in flight. `fixed`: the user's fixed limit; None: adjusted during the run."""
-        ...
 
 
 @runtime_checkable
@@ -153,7 +145,6 @@ class HasLaunchedServer(Protocol):
 
     def log_to(self, run: Path) -> None:
         """Write the server's log into a run's folder."""
-        ...
 
 
 def engine_of(model: object) -> str:
@@ -175,11 +166,9 @@ class SupportsHeaders(Protocol):
     @property
     def notes(self) -> list[str]:
         """Return the notes on its calls for the card, e.g. on rejected request fields."""
-        ...
 
     def add_headers(self, headers: Mapping[str, str]) -> None:
         """Send additional headers with every call; their values are secrets."""
-        ...
 
 
 class BatchState(Struct, frozen=True):
@@ -205,19 +194,15 @@ class BatchEndpoint(Protocol):
 
         The caller may add fields, e.g. those logged before an interruption.
         """
-        ...
 
     async def omit_rejected_field(self, error: Rejected, prompt: Prompt, sampling: Sampling) -> bool:
         """Omit, from now on, the field that an error names; return whether it was still being sent."""
-        ...
 
     async def encode_request(self, name: str, prompt: Prompt, sampling: Sampling) -> bytes:
         """Encode one request; its result is returned under the same `name`."""
-        ...
 
     async def start(self, label: str, lines: Sequence[bytes]) -> str:
         """Submit encoded requests, whose names begin with `label`, as a batch; return its id."""
-        ...
 
     async def find(self, label: str, *, since: float, requests: int, excluded: Sequence[str]) -> str | None:
         """Return the id of a batch that was submitted, but whose id was lost; None if there is none.
@@ -225,15 +210,12 @@ class BatchEndpoint(Protocol):
         `since`: time of submission; `requests`: number of requests in the batch; `excluded`: ids of other batches. If the
         vendor stores no labels, the id may belong to another batch, which only the names in the results reveal.
         """
-        ...
 
     async def state(self, batch_id: str) -> BatchState:
         """Return the progress of a batch."""
-        ...
 
     async def results(self, batch_id: str, sampling: Sampling) -> dict[str, Reply | Exception]:
         """Return the result of every request by name: a reply, or the error that a direct call would have raised."""
-        ...
 
 
 @runtime_checkable
@@ -243,7 +225,6 @@ class HasBatchEndpoint(Protocol):
     @property
     def batches(self) -> BatchEndpoint:
         """Return the endpoint."""
-        ...
 
 
 class Decoding(Struct, frozen=True):
@@ -296,7 +277,6 @@ class SupportsReplyLikelihoods(Protocol):
 
     def backend(self) -> str:
         """Return the software that computes the likelihoods, with its version."""
-        ...
 
     async def reply_likelihoods(
         self, exchanges: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
@@ -307,7 +287,6 @@ class SupportsReplyLikelihoods(Protocol):
         renders them, reasoning included. Control tokens in the text of a reply are plain text; a reply that ended by itself
         includes the end-of-turn token. `sampling`: as recorded.
         """
-        ...
 
 
 # --- scorers
@@ -319,7 +298,6 @@ class SupportsWarmUp(Protocol):
 
     def warm(self) -> None:
         """Import everything that the scorer needs."""
-        ...
 
 
 @runtime_checkable
@@ -329,7 +307,6 @@ class MayBeHeavy(Protocol):
     @property
     def heavy(self) -> bool:
         """Return whether it is slow or unsafe, so that it runs in a worker process with a deadline."""
-        ...
 
 
 def is_heavy(scorer: object) -> bool:
@@ -344,12 +321,10 @@ class TwoStage(Protocol):
     @property
     def rule(self) -> Scorer:
         """Return the rule."""
-        ...
 
     @property
     def judge(self) -> Any:
         """Return the judge, an object that scorers can share and that can be closed; None if none is set."""
-        ...
 
     async def judge_after(
         self,
@@ -363,7 +338,6 @@ class TwoStage(Protocol):
 
         `earlier`: the reply's previous score by this scorer, whose judge verdicts may be reused; None if there is none.
         """
-        ...
 
 
 # --- statistics of whole runs: the functions in `Metric.of`
@@ -375,7 +349,6 @@ class SupportsResampling(Protocol):
 
     def over(self, clusters: Sequence[Sequence[Point]]) -> Callable[[Any], float]:
         """Return a function that computes the statistic from an array of cluster indices."""
-        ...
 
 
 @runtime_checkable
@@ -385,7 +358,6 @@ class HasResamples(Protocol):
     @property
     def resamples(self) -> int | None:
         """Return the number of resamples; None: the default."""
-        ...
 
 
 @runtime_checkable
@@ -394,4 +366,3 @@ class HasInterval(Protocol):
 
     def interval(self, clusters: Sequence[Sequence[Point]]) -> Any:
         """Return the `Interval` for clusters of points; None: use the bootstrap."""
-        ...

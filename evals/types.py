@@ -353,11 +353,9 @@ class Model(Protocol):
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Return the reply to one prompt."""
-        ...
 
     async def close(self) -> None:
         """Release sockets, processes and memory."""
-        ...
 
 
 class Likelihood(Struct, frozen=True, kw_only=True):
@@ -382,7 +380,6 @@ class LogProbs(Protocol):
         (lm-evaluation-harness, `TemplateLM._encode_pair` at 4e7e0d47). Raises the errors of `reply`, and Rejected for an empty
         prompt or a continuation without a token.
         """
-        ...
 
 
 class Scorer(Protocol):
@@ -393,7 +390,6 @@ class Scorer(Protocol):
 
     def __call__(self, sample: Sample, prompt: Prompt, reply: Reply) -> Score | Awaitable[Score]:
         """Score one reply; `sample.question` may be empty."""
-        ...
 
 
 Prompter: TypeAlias = Callable[[Sample, int], Prompt]

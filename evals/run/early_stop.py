@@ -7,8 +7,7 @@ from typing import Protocol
 
 from evals.run.job import Job
 from evals.run.order import PlannedCall
-from evals.run.progress import ModelProgress
-from evals.run.runner import Runner, Watcher
+from evals.run.runner import Runner
 from evals.types import Record
 
 
@@ -18,27 +17,21 @@ class StoppingRule(Protocol):
     @property
     def notes(self) -> Sequence[str]:
         """Return notes for the runs' cards."""
-        ...
 
     def queue(self) -> list[PlannedCall]:
         """Return all calls in calling order."""
-        ...
 
     def should_skip(self, job_index: int) -> bool:
         """Return whether a job needs no more replies."""
-        ...
 
     def details(self, job_index: int) -> str:
         """Return the state of a job's test, for the progress display."""
-        ...
 
     def record(self, job_index: int, record: Record) -> None:
         """Add a record to the test."""
-        ...
 
     def attach(self, runner: Runner) -> None:
         """Set the runner that is stopped once a verdict is reached."""
-        ...
 
 
 class EarlyStop(Protocol):
@@ -46,20 +39,3 @@ class EarlyStop(Protocol):
 
     def begin(self, jobs: Sequence[Job], *, seed: int) -> StoppingRule:
         """Return the rule for these jobs, which have been prepared."""
-        ...
-
-
-class StoppingWatcher(Watcher):
-    """Forwards records to the sequential test, and then to the progress display, which shows the test's state."""
-
-    def __init__(self, rule: StoppingRule, progress: ModelProgress) -> None:
-        self._rule, self._progress = rule, progress
-
-    def record(self, job_index: int, record: Record) -> None:
-        """Forward a record."""
-        self._rule.record(job_index, record)
-        self._progress.record(job_index, record)
-
-    def count_rescored(self, job_index: int) -> None:
-        """Count a rescored reply in the progress display."""
-        self._progress.count_rescored(job_index)

@@ -19,7 +19,7 @@ from evals.run import batch_log
 from evals.run.batching import BatchWait
 from evals.run.budget import Budget, Spending
 from evals.run.compatibility import incompatibility_reason
-from evals.run.early_stop import EarlyStop, StoppingRule, StoppingWatcher
+from evals.run.early_stop import EarlyStop, StoppingRule
 from evals.run.event_loop import in_thread
 from evals.run.job import Job, Options
 from evals.run.options import budget_of, plan_options
@@ -204,6 +204,7 @@ class ModelRun:
             model=self.name,
             spent=self._spent_text,
             extra=self._stopping_rule.details if self._stopping_rule else None,
+            on_record=self._stopping_rule.record if self._stopping_rule else None,
             on_finding=self._on_finding,
         )
 
@@ -267,7 +268,7 @@ class ModelRun:
             self.jobs,
             concurrency=self.request.concurrency,
             budget=self.budget,
-            watcher=StoppingWatcher(rule, self.progress) if rule else self.progress,
+            watcher=self.progress,
             timeout_s=self.request.timeout,
             queue=queue,
             should_skip=rule.should_skip if rule else None,

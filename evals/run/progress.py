@@ -264,17 +264,22 @@ class ModelProgress:
         model: str = "",
         spent: Callable[[], str],
         extra: Callable[[int], str] | None = None,
+        on_record: Callable[[int, Record], None] | None = None,
         on_finding: Callable[[int, Finding], None] | None = None,
     ) -> None:
         """`model`: name of the model if several models are run. `spent`: returns the model's cost so far, as text.
 
-        `extra`: returns additional text for a job. `on_finding`: called with the index of a job and its new health finding.
+        `extra`: returns additional text for a job. `on_record`: called with every record and the index of its job, before it
+        is displayed. `on_finding`: called with the index of a job and its new health finding.
         """
         self.tallies = [Tally(job, model=model) for job in jobs]
-        self._display, self._spent, self._extra, self._on_finding = display, spent, extra, on_finding
+        self._display, self._spent, self._extra = display, spent, extra
+        self._on_record, self._on_finding = on_record, on_finding
 
     def record(self, job_index: int, record: Record) -> None:
         """Add one record."""
+        if self._on_record is not None:
+            self._on_record(job_index, record)
         self.tallies[job_index].add(record)
         self._check_health(job_index, record)
         self._display.update()

@@ -7,11 +7,11 @@ the keyword arguments of `evals.evaluate`, and their documentation.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from math import isfinite
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct, structs
@@ -22,222 +22,162 @@ from evals.records import mirror
 from evals.run.request_extras import option_from_table
 from evals.validation import cause
 
-Group = Literal["What to run", "Sampling", "Speed", "Limits", "Judge", "Output", "Early stopping", "Cluster"]
-"""Section of the help that lists an option."""
-
 TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", list: "a list of strings"}
 Count = Annotated[int, Meta(gt=0)]
 Positive = Annotated[float, Meta(gt=0)]
 
 
-def option(text: str, group: Group, *, metavar: str = "", advanced: bool = False) -> Meta:
-    """Return the metadata of an option. `advanced`: whether only `--help-all` lists it."""
+def _option(group: str, text: str, metavar: str = "", *, advanced: bool = False) -> Meta:
+    """Return the metadata of an option. `group`: section of the help; `advanced`: whether only `--help-all` lists it."""
     return Meta(description=text, extra={"group": group, "metavar": metavar, "advanced": advanced})
+
+
+GROUPS = ("What to run", "Sampling", "Speed", "Limits", "Judge", "Output", "Early stopping", "Cluster")
+"""Sections of the help."""
+_what, _sampling, _speed, _limits, _judge, _output, _stopping, _cluster = (
+    partial(_option, group) for group in GROUPS
+)
 
 
 class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     """The options of `evals run`."""
 
-    suites: Annotated[list[str], option("Suites, e.g. `gpqa:diamond`.", "What to run")] = []
+    suites: Annotated[list[str], _what("Suites, e.g. `gpqa:diamond`.")] = []
     models: Annotated[
-        list[str],
-        option(
-            "Model to run; repeat for several models, which run side by side.",
-            "What to run",
-            metavar="ADAPTER:NAME",
-        ),
+        list[str], _what("Model to run; repeat for several models, which run side by side.", "ADAPTER:NAME")
     ] = []
-    protocol: Annotated[
-        str | None, option("Prompts and scoring; default: the suite's first protocol.", "What to run")
-    ] = None
+    protocol: Annotated[str | None, _what("Prompts and scoring; default: the suite's first protocol.")] = None
     data: Annotated[
-        Path | None,
-        option("Local mirror: a folder with a subfolder per suite, or one suite's file.", "What to run"),
+        Path | None, _what("Local mirror: a folder with a subfolder per suite, or one suite's file.")
     ] = None
-    sample: Annotated[
-        bool, option("Use the bundled sample items instead of the benchmark.", "What to run")
-    ] = False
-    limit: Annotated[
-        Count | None,
-        option("Number of items: a seeded random subset, stratified by group.", "What to run"),
-    ] = None
+    sample: Annotated[bool, _what("Use the bundled sample items instead of the benchmark.")] = False
+    limit: Annotated[Count | None, _what("Number of items: a seeded random subset, stratified by group.")] = (
+        None
+    )
     sample_id: Annotated[
-        list[str],
-        option("Run only this item; repeat for several.", "What to run", metavar="ID", advanced=True),
+        list[str], _what("Run only this item; repeat for several.", "ID", advanced=True)
     ] = []
-    dry_run: Annotated[
-        bool,
-        option("Show the planned calls with tokens, cost and time; call no model.", "What to run"),
-    ] = False
-    repeats: Annotated[Count | None, option("Number of replies per item.", "What to run")] = None
+    dry_run: Annotated[bool, _what("Show the planned calls with tokens, cost and time; call no model.")] = (
+        False
+    )
+    repeats: Annotated[Count | None, _what("Number of replies per item.")] = None
     shots: Annotated[
         Annotated[int, Meta(ge=0)] | None,
-        option("Few-shot examples, if the protocol has any.", "What to run", metavar="N", advanced=True),
+        _what("Few-shot examples, if the protocol has any.", "N", advanced=True),
     ] = None
     data_hash: Annotated[
-        str | None,
-        option(
-            "Accept data with this hash instead of the pinned one.",
-            "What to run",
-            metavar="HEX",
-            advanced=True,
-        ),
+        str | None, _what("Accept data with this hash instead of the pinned one.", "HEX", advanced=True)
     ] = None
-    max_pixels: Annotated[
-        Count | None,
-        option("Scale down images with more pixels.", "What to run", metavar="N", advanced=True),
-    ] = None
+    max_pixels: Annotated[Count | None, _what("Scale down images with more pixels.", "N", advanced=True)] = (
+        None
+    )
 
     temperature: Annotated[
         Annotated[float, Meta(ge=0, le=10)] | None,
-        option("Sampling temperature; default: the protocol's.", "Sampling"),
+        _sampling("Sampling temperature; default: the protocol's."),
     ] = None
     top_p: Annotated[
-        Annotated[float, Meta(gt=0, le=1)] | None,
-        option("Nucleus sampling threshold.", "Sampling", advanced=True),
+        Annotated[float, Meta(gt=0, le=1)] | None, _sampling("Nucleus sampling threshold.", advanced=True)
     ] = None
-    max_tokens: Annotated[Count | None, option("Maximum length of reply and reasoning.", "Sampling")] = None
-    thinking: Annotated[
-        bool | None, option("Switch reasoning on or off, if the server supports it.", "Sampling")
-    ] = None
-    seed: Annotated[Annotated[int, Meta(ge=0)], option("Seed for subset and sampling.", "Sampling")] = 0
-    system: Annotated[
-        str | None,
-        option("System prompt for every request.", "Sampling", metavar="TEXT", advanced=True),
-    ] = None
+    max_tokens: Annotated[Count | None, _sampling("Maximum length of reply and reasoning.")] = None
+    thinking: Annotated[bool | None, _sampling("Switch reasoning on or off, if the server supports it.")] = (
+        None
+    )
+    seed: Annotated[Annotated[int, Meta(ge=0)], _sampling("Seed for subset and sampling.")] = 0
+    system: Annotated[str | None, _sampling("System prompt for every request.", "TEXT", advanced=True)] = None
     extra_body: Annotated[
         str | None,
-        option(
-            "Additional body fields for every request, e.g. '{\"top_k\": 20}'.",
-            "Sampling",
-            metavar="JSON",
-            advanced=True,
-        ),
+        _sampling("Additional body fields for every request, e.g. '{\"top_k\": 20}'.", "JSON", advanced=True),
     ] = None
     header: Annotated[
         list[str],
-        option(
+        _sampling(
             "Additional header for every request, its value taken from an environment variable; repeat for several.",
-            "Sampling",
-            metavar="NAME=ENV_VARIABLE",
+            "NAME=ENV_VARIABLE",
             advanced=True,
         ),
     ] = []
     recommended: Annotated[
         bool,
-        option(
+        _sampling(
             "Use the sampling recommended by the model's developers even if the protocol specifies its own.",
-            "Sampling",
             advanced=True,
         ),
     ] = False
 
     concurrency: Annotated[
-        Count | None, option("Initial and maximum number of concurrent calls per model.", "Speed")
+        Count | None, _speed("Initial and maximum number of concurrent calls per model.")
     ] = None
-    timeout: Annotated[Positive | None, option("Timeout per call.", "Speed", metavar="S")] = None
+    timeout: Annotated[Positive | None, _speed("Timeout per call.", "S")] = None
     one_model_at_a_time: Annotated[
-        bool,
-        option("Run several models one after the other instead of side by side.", "Speed", advanced=True),
+        bool, _speed("Run several models one after the other instead of side by side.", advanced=True)
     ] = False
     batch: Annotated[
-        bool, option("Use the batch endpoint (openai:, anthropic:): half the price, within a day.", "Speed")
+        bool, _speed("Use the batch endpoint (openai:, anthropic:): half the price, within a day.")
     ] = False
 
-    strict_health: Annotated[
-        bool, option("End the run as soon as a health check fails.", "Limits", advanced=True)
-    ] = False
+    strict_health: Annotated[bool, _limits("End the run as soon as a health check fails.", advanced=True)] = (
+        False
+    )
     max_cost: Annotated[
-        Positive | None, option("Stop when all models together have cost this much.", "Limits", metavar="USD")
+        Positive | None, _limits("Stop when all models together have cost this much.", "USD")
     ] = None
     max_total_tokens: Annotated[
-        Count | None, option("Stop when all models together have used this many tokens.", "Limits")
+        Count | None, _limits("Stop when all models together have used this many tokens.")
     ] = None
     price: Annotated[
         str | None,
-        option(
-            "USD per million tokens; default: the model profile's.",
-            "Limits",
-            metavar="IN,OUT[,CACHED]",
-            advanced=True,
-        ),
+        _limits("USD per million tokens; default: the model profile's.", "IN,OUT[,CACHED]", advanced=True),
     ] = None
 
-    judge: Annotated[
-        str | None, option("Judge model, for protocols that use one.", "Judge", metavar="ADAPTER:NAME")
-    ] = None
+    judge: Annotated[str | None, _judge("Judge model, for protocols that use one.", "ADAPTER:NAME")] = None
     judge_price: Annotated[
-        str | None,
-        option(
-            "USD per million tokens of the judge model.", "Judge", metavar="IN,OUT[,CACHED]", advanced=True
-        ),
+        str | None, _judge("USD per million tokens of the judge model.", "IN,OUT[,CACHED]", advanced=True)
     ] = None
 
-    results: Annotated[Path, option("Folder for the runs.", "Output", metavar="DIR")] = Path("results")
-    run: Annotated[str | None, option("Name of the run to create or resume.", "Output", metavar="ID")] = None
-    fresh: Annotated[bool, option("Start a new run even if an identical one exists.", "Output")] = False
-    trust_remote_code: Annotated[
-        bool, option("Run code from the model's repository.", "What to run", advanced=True)
-    ] = False
+    results: Annotated[Path, _output("Folder for the runs.", "DIR")] = Path("results")
+    run: Annotated[str | None, _output("Name of the run to create or resume.", "ID")] = None
+    fresh: Annotated[bool, _output("Start a new run even if an identical one exists.")] = False
+    trust_remote_code: Annotated[bool, _what("Run code from the model's repository.", advanced=True)] = False
 
     no_gpu_check: Annotated[
-        bool,
-        option("Start an inference server without checking the GPUs first.", "What to run", advanced=True),
+        bool, _what("Start an inference server without checking the GPUs first.", advanced=True)
     ] = False
 
-    against: Annotated[
-        str | None,
-        option("Baseline for --until-decided.", "Early stopping", metavar="RUN|FILE", advanced=True),
-    ] = None
+    against: Annotated[str | None, _stopping("Baseline for --until-decided.", "RUN|FILE", advanced=True)] = (
+        None
+    )
     policy: Annotated[
-        Path | None,
-        option(
-            "Policy for --until-decided; see `evals gate`.", "Early stopping", metavar="FILE", advanced=True
-        ),
+        Path | None, _stopping("Policy for --until-decided; see `evals gate`.", "FILE", advanced=True)
     ] = None
     until_decided: Annotated[
-        bool,
-        option(
-            "Run items in random order, and stop once the gate has decided.",
-            "Early stopping",
-            advanced=True,
-        ),
+        bool, _stopping("Run items in random order, and stop once the gate has decided.", advanced=True)
     ] = False
 
     promise: Annotated[
         Path | None,
-        option(
-            "Preregistration (`evals gate promise`) to store on the card.",
-            "Early stopping",
-            metavar="FILE",
-            advanced=True,
-        ),
+        _stopping("Preregistration (`evals gate promise`) to store on the card.", "FILE", advanced=True),
     ] = None
 
     cluster: Annotated[
         str | None,
-        option(
+        _cluster(
             "Run replicas of the model on a cluster: `ray`, ray://HOST:PORT, or `slurm`.",
-            "Cluster",
-            metavar="ADDRESS",
+            "ADDRESS",
             advanced=True,
         ),
     ] = None
     replicas: Annotated[
-        Count | None,
-        option(
-            "Number of replicas; default: as many as fit (Slurm: 1).", "Cluster", metavar="N", advanced=True
-        ),
+        Count | None, _cluster("Number of replicas; default: as many as fit (Slurm: 1).", "N", advanced=True)
     ] = None
     gpus: Annotated[
         Annotated[int, Meta(ge=0)] | None,
-        option("GPUs per replica; default: the model profile's.", "Cluster", metavar="N", advanced=True),
+        _cluster("GPUs per replica; default: the model profile's.", "N", advanced=True),
     ] = None
     slurm: Annotated[
-        list[str],
-        option("Setting for Slurm jobs; see docs/cluster.md.", "Cluster", metavar="KEY=VALUE", advanced=True),
+        list[str], _cluster("Setting for Slurm jobs; see docs/cluster.md.", "KEY=VALUE", advanced=True)
     ] = []
-    detach: Annotated[bool, option("Run this command as a Slurm job.", "Cluster", advanced=True)] = False
+    detach: Annotated[bool, _cluster("Run this command as a Slurm job.", advanced=True)] = False
 
 
 class Option(Struct, frozen=True, kw_only=True):

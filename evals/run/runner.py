@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 from msgspec import structs
 
@@ -26,6 +26,7 @@ from evals.run.describe import record_rules
 from evals.run.event_loop import infrequent_gc, on_interrupt
 from evals.run.job import Job
 from evals.run.order import PlannedCall, Queue
+from evals.run.progress import ModelProgress
 from evals.run.sampling import with_repeat_seed
 from evals.sandbox import Pool
 from evals.scorers.scoring import failure_record
@@ -41,18 +42,6 @@ MAX_UNSCORED = 256
 """Maximum number of replies that wait for a slow scorer; at this number, workers pause."""
 
 
-class Watcher(Protocol):
-    """Observes the runs of a model."""
-
-    def record(self, job_index: int, record: Record) -> None:
-        """Receive a record that has been written."""
-        ...
-
-    def count_rescored(self, job_index: int) -> None:
-        """Count a reply of an earlier session that has been rescored."""
-        ...
-
-
 class Runner:
     """Runs one command's suites on one model."""
 
@@ -63,7 +52,7 @@ class Runner:
         *,
         concurrency: int | None = None,
         budget: Budget | None = None,
-        watcher: Watcher | None = None,
+        watcher: ModelProgress | None = None,
         timeout_s: float | None = None,
         queue: Sequence[PlannedCall] | None = None,
         should_skip: Callable[[int], bool] | None = None,

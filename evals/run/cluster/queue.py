@@ -124,19 +124,15 @@ class ReplicaLink(Protocol):
 
     async def start(self) -> ReplicaInfo:
         """Wait until the replica is ready, initially and after each loss; raises UsageError if it cannot be started."""
-        ...
 
     def send(self, raw: bytes) -> None:
         """Send an encoded `RequestBatch` without waiting."""
-        ...
 
     async def receive(self) -> bytes:
         """Wait for responses, at most `POLL_S`, and return an encoded list of `ReplicaResponse`; raises ReplicaLost."""
-        ...
 
     async def close(self) -> None:
         """Stop the replica."""
-        ...
 
 
 _encode = msgspec.msgpack.Encoder().encode
