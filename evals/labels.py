@@ -62,6 +62,10 @@ class Failed(NamedTuple):
 
 SCORER_NOTE, JUDGE_NOTE = "scorer", "judge"
 """Topics whose notes are replaced whenever a card is recomputed."""
+STOPPED_EARLY_NOTE = (
+    "stopped as soon as the gate could decide: the point estimate is biased and must not be quoted"
+)
+"""Note on a run that a sequential gate has stopped; untrue once a later session has completed the run."""
 
 
 class Note(NamedTuple):

@@ -11,8 +11,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
 from evals.plain import count_of
@@ -29,6 +30,10 @@ MIN_UNREAD_FRACTION = 0.95
 """Fraction of the replies in this window without an answer at which `unread` is reported."""
 EXEMPT = frozenset({"scripted", "baseline", "replay", "function", "tokens"})
 """Adapters whose models may give identical or empty replies on purpose."""
+_FINISH_NOTE = re.compile(
+    r"[\d,]+ repl(?:y|ies) ended (?:in a tool call|for an unknown reason), |no finish reason for [\d,]+ repl(?:y|ies): "
+)
+"""Matches the notes of `Health.finish_notes`, which count the replies of all sessions."""
 
 
 class Health:
@@ -71,6 +76,11 @@ class Health:
         reported = {finding.kind for finding in self.findings}
         self.findings = tuple(self._current_findings()) if self._enabled else ()
         return [finding for finding in self.findings if finding.kind not in reported]
+
+    def notes_of_all_sessions(self, earlier: Sequence[str], new: Sequence[str]) -> tuple[str, ...]:
+        """Return the notes for the card of a run: of earlier sessions, of the new one, and on finish reasons."""
+        kept = (note for note in earlier if not _FINISH_NOTE.match(note))
+        return tuple(dict.fromkeys((*kept, *new, *self.finish_notes())))
 
     def finish_notes(self) -> list[str]:
         """Return a note for the card on each unusual finish reason; the most frequent reason comes first."""

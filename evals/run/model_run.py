@@ -13,6 +13,7 @@ from msgspec import Struct, structs
 
 from evals import load, profiles
 from evals.errors import EvalsError, Fatal, UsageError
+from evals.labels import STOPPED_EARLY_NOTE
 from evals.records import promise
 from evals.records.store import BATCHES
 from evals.run import batch_log
@@ -21,6 +22,7 @@ from evals.run.budget import Budget, Spending
 from evals.run.compatibility import incompatibility_reason
 from evals.run.early_stop import EarlyStop, StoppingRule
 from evals.run.event_loop import in_thread
+from evals.run.health import Health
 from evals.run.job import Job, Options
 from evals.run.options import budget_of, plan_options
 from evals.run.plan import begin, prepare
@@ -40,7 +42,6 @@ if TYPE_CHECKING:
 
     from evals.records.card import Card, Finding
     from evals.run.batch import BatchReplies
-    from evals.run.health import Health
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -380,14 +381,15 @@ def _start_messages(job: Job) -> Iterator[str]:
 
 
 def _finalize(job: Job, budget: Budget, *, health: Health, interrupted: bool) -> None:
-    """Finalize a job's run, compute its metrics, and write its card; a reused run keeps its notes and the time at which it ended."""
+    """Finalize a job's run, compute its metrics, and write its card; a reused run keeps its end time."""
     card = job.writer.card
     job.writer.finalize()
     is_reused = card.status != "running"
     if not is_reused:
-        card.notes, card.health = (*job.notes, *health.finish_notes()), health.findings
-        card.finished = time.time()
+        card.notes = health.notes_of_all_sessions(card.notes, job.notes)
+        card.health, card.finished = health.findings, time.time()
     store_final_metrics(job.writer, job.suite)
+    card.notes = tuple(note for note in card.notes if note != STOPPED_EARLY_NOTE or card.coverage < 1.0)
     is_complete = card.coverage == 1.0 and not (job.is_stale and interrupted)
     card.status = "finished" if is_complete else "interrupted" if interrupted else "partial"
     card.batch_tokens = batch_log.batch_tokens(job.writer.path)

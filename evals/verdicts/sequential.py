@@ -15,6 +15,7 @@ from math import exp
 from typing import Protocol
 
 from evals.errors import UsageError
+from evals.labels import STOPPED_EARLY_NOTE
 from evals.records.files import CompactRecord, Gold, compact
 from evals.records.store import Run
 from evals.report.estimand_names import Estimand
@@ -30,8 +31,6 @@ from evals.verdicts.gate_cases import metric_of
 from evals.verdicts.pairs import Outcomes, reduce_sample, reduce_samples
 from evals.verdicts.policy import Entry, Policy
 from evals.verdicts.suite_run import SuiteRun, incomparability_reasons, normalise_suite_name
-
-BIAS_NOTE = "stopped as soon as the gate could decide: the point estimate is biased and must not be quoted"
 
 
 class Stoppable(Protocol):
@@ -219,7 +218,7 @@ class SequentialGate:
         if unjudged := [job.suite.id for index, job in enumerate(jobs) if index not in self.tests]:
             raise UsageError(f"the policy has no entry for {', '.join(unjudged)}")
         self.runner: Stoppable | None = None
-        self.notes = [BIAS_NOTE]
+        self.notes = [STOPPED_EARLY_NOTE]
         """Notes for the runs' cards."""
         for test in self.tests.values():  # process the records of an earlier, interrupted run
             for record in Run(test.job.writer.path).compact_records() if test.job.done else ():

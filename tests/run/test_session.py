@@ -12,8 +12,9 @@ from msgspec import structs
 
 import evals as api
 from evals.errors import DataError, Fatal
-from evals.records.store import Run
-from evals.types import Prompt, Reply, Sampling, Usage
+from evals.labels import STOPPED_EARLY_NOTE
+from evals.records.store import Run, write_card
+from evals.types import UNKNOWN_FINISH, Prompt, Reply, Sampling, Usage
 from tests.support.command import evals
 
 WORDS = (
@@ -44,8 +45,6 @@ def test_waiting_replies_are_judged_when_the_run_resumes_with_a_judge(tmp_path: 
     card.config = type(card.config)(
         **{f: getattr(card.config, f) for f in card.config.__struct_fields__} | {"judge": JUDGE}
     )
-    from evals.records.store import write_card
-
     write_card(run.path, card)
     outcome = evals(*WORDS, "--results", tmp_path, "--judge", JUDGE, "--json")
     assert outcome.status == 0, outcome.err
@@ -60,8 +59,6 @@ def test_a_token_limit_ends_judging_and_a_later_session_completes_it(tmp_path: P
     card.config = type(card.config)(
         **{f: getattr(card.config, f) for f in card.config.__struct_fields__} | {"judge": JUDGE}
     )
-    from evals.records.store import write_card
-
     write_card(run.path, card)
     outcome = evals(*WORDS, "--results", tmp_path, "--judge", JUDGE, "--max-total-tokens", 1, "--json")
     assert "--max-total-tokens 1 reached" in outcome.err
@@ -144,6 +141,31 @@ def test_a_resumed_run_costs_the_recorded_price_if_none_is_given(tmp_path: Path)
     assert run.card.cost_usd == 2.0
     api.evaluate(SUITE, NotedModel(), results=tmp_path, quiet=True)
     assert run.card.cost_usd == 4.0
+
+
+class EndlessModel(NotedModel):
+    """A model whose replies have no finish reason."""
+
+    async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
+        return structs.replace(await super().reply(prompt, sampling), finish=f"{UNKNOWN_FINISH}none given")
+
+
+def test_a_resumed_run_keeps_the_notes_of_its_earlier_sessions(tmp_path: Path) -> None:
+    limits = {"max_total_tokens": 2_000_000, "concurrency": 1}
+    (run,) = api.evaluate(SUITE, EndlessModel("seed is not sent"), results=tmp_path, quiet=True, **limits)
+    first = run.card
+    assert [note.partition(":")[0] for note in first.notes] == [
+        "seed is not sent",
+        "no finish reason for 2 replies",
+    ]
+    write_card(run.path, structs.replace(first, notes=(*first.notes, STOPPED_EARLY_NOTE)))
+    api.evaluate(SUITE, EndlessModel("seed is not sent", "top_k is not sent"), results=tmp_path, quiet=True)
+    assert run.card.coverage == 1.0
+    assert [note.partition(":")[0] for note in run.card.notes] == [
+        "seed is not sent",
+        "top_k is not sent",
+        "no finish reason for 4 replies",
+    ]
 
 
 class UnavailableModel(NotedModel):
