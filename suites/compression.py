@@ -72,44 +72,28 @@ def _tagged_prompt(tag: str, sample: Sample, repeat: int) -> Prompt:
     return Prompt(messages=(Message.user(tagged), Message.user(f"<{tag}></{tag}>")))
 
 
-def _why_unsolvable(sample: Sample) -> str:
-    return "a ratio has no maximum"
-
-
-RATIO = Metric(
-    name="characters_per_token",
-    of=characters_per_token,
-    pool="whole",
-    unit="characters/token",
-    headline=True,
-    bounds=None,
-)
+_ratio = partial(Metric, pool="whole", unit="characters/token", bounds=None)
 METRICS = (
-    RATIO,
-    structs.replace(
-        RATIO,
-        name="tokens_per_character",
-        of=tokens_per_character,
-        unit="tokens/character",
-        better="lower",
-        headline=False,
-    ),
+    _ratio(name="characters_per_token", of=characters_per_token, headline=True),
+    _ratio(name="tokens_per_character", of=tokens_per_character, unit="tokens/character", better="lower"),
 )
-RATIO_WITHOUT_TAGS = structs.replace(
-    RATIO, name="characters_per_token_without_tags", of=characters_per_token_inside, headline=False
+RATIO_WITHOUT_TAGS = _ratio(name="characters_per_token_without_tags", of=characters_per_token_inside)
+BARE = Protocol(
+    prompt=question_prompt,
+    scorers={"tokens": Tokens()},
+    metrics=METRICS,
+    sampling=GREEDY,
+    why_unsolvable=lambda sample: "a ratio has no maximum",
 )
 
 
 def _tagged_protocol(domain: str) -> Protocol:
-    return Protocol(
+    hint = "use compression:science, whose variants have tags, or the protocol bare"
+    return structs.replace(
+        BARE,
         prompt=partial(_tagged_prompt, TAGS.get(domain, "")),
-        scorers={"tokens": Tokens()},
         metrics=(*METRICS, RATIO_WITHOUT_TAGS),
-        sampling=GREEDY,
-        why_unsolvable=_why_unsolvable,
-        refuses=""
-        if domain in TAGS
-        else f"there is no tag for {domain}: use compression:science, whose variants have tags, or the protocol bare",
+        refuses="" if domain in TAGS else f"there is no tag for {domain}: {hint}",
     )
 
 
@@ -119,16 +103,7 @@ BENCHMARK = Benchmark(
     variants=VARIANTS,
     sets={"science": tuple(TAGS)},
     samples=_samples,
-    protocols={
-        "bare": Protocol(
-            prompt=question_prompt,
-            scorers={"tokens": Tokens()},
-            metrics=METRICS,
-            sampling=GREEDY,
-            why_unsolvable=_why_unsolvable,
-        ),
-        "tagged": _tagged_protocol,
-    },
+    protocols={"bare": BARE, "tagged": _tagged_protocol},
     ideal=lambda sample, prompt: '{"tokens": [1]}',
     needs=frozenset({"tokens"}),
     licence="Apache-2.0",

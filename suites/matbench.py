@@ -192,13 +192,9 @@ def _training_statistics(rows: Sequence[Row], golds: Sequence[Any]) -> dict[int,
     """Return the mean and the range of the training targets of each fold."""
     statistics = {}
     for fold in {int(row["fold"]) for row in rows}:
-        targets = [gold for row, gold in zip(rows, golds, strict=True) if int(row["fold"]) != fold]
-        if targets:
-            statistics[fold] = {
-                "train_mean": fmean(targets),
-                "train_low": min(targets),
-                "train_high": max(targets),
-            }
+        if targets := [gold for row, gold in zip(rows, golds, strict=True) if int(row["fold"]) != fold]:
+            low, high = min(targets), max(targets)
+            statistics[fold] = {"train_mean": fmean(targets), "train_low": low, "train_high": high}
     return statistics
 
 
@@ -238,9 +234,8 @@ def _prompter(data: Data, name: str) -> Prompter:
         raise DataError(
             f"matbench:{name} needs pint to convert the units of answers: {install_command('materials')}"
         )
-    return MaterialPrompter(
-        task, {str(row["mbid"]): row["structure"] for row in _rows(data, name)} if task.has_structure else {}
-    )
+    rows = _rows(data, name) if task.has_structure else ()
+    return MaterialPrompter(task, {str(row["mbid"]): row["structure"] for row in rows})
 
 
 def _columns(sample: Sample, prompt: Prompt, question: str) -> Row:
@@ -293,47 +288,41 @@ def _ideal(sample: Sample, prompt: Prompt) -> str:
 
 def _strict(variant: str) -> Protocol:
     task = TASKS[variant]
-    number_scorer = AbsoluteError(
-        stated_value_of(task.names), unit=task.answer_unit, possible=task.possible_range
-    )
-    read_label = metal_label if task.property_phrase == METAL_QUESTION else label
-    return _rule_protocol(task, Label(read_label), number_scorer, class_headline="balanced_accuracy")
+    scorer: Scorer = Label(metal_label if task.property_phrase == METAL_QUESTION else label)
+    if not task.is_binary:
+        read = stated_value_of(task.names)
+        scorer = AbsoluteError(read, unit=task.answer_unit, possible=task.possible_range)
+    return _rule_protocol(task, scorer, class_headline="balanced_accuracy")
 
 
 def _official(variant: str) -> Protocol:
-    return _rule_protocol(
-        TASKS[variant], OfficialLabel(), OfficialError(), class_headline="rocauc_thresholded"
-    )
+    task = TASKS[variant]
+    scorer = OfficialLabel() if task.is_binary else OfficialError()
+    return _rule_protocol(task, scorer, class_headline="rocauc_thresholded")
 
 
-def _rule_protocol(
-    task: Task, label_scorer: Scorer, number_scorer: Scorer, *, class_headline: str
-) -> Protocol:
-    scorers = {"label": label_scorer} if task.is_binary else {"number": number_scorer}
+def _rule_protocol(task: Task, scorer: Scorer, *, class_headline: str) -> Protocol:
+    scorers = {"label" if task.is_binary else "number": scorer}
     return Protocol(prompter=_prompter, scorers=scorers, metrics=_metrics(task, class_headline))
 
 
 def _metrics(task: Task, class_headline: str) -> tuple[Metric, ...]:
-    return (
-        classification(headline=class_headline)
-        if task.is_binary
-        else regression(task.display_unit or task.unit)
-    )
+    if task.is_binary:
+        return classification(headline=class_headline)
+    return regression(task.display_unit or task.unit)
 
 
 def _intern_s1(variant: str) -> Protocol:
     task, refuses = TASKS[variant], ""
     if variant not in DEFAULT:
         refuses = f"matbench:{variant} has no protocol intern-s1, which covers only {', '.join(DEFAULT)}"
-    label_judge = Judged(rule=OfficialLabel(), mode="whole")
+    judge = Judged(rule=FirstNumber(), mode="read", template_name="number")
+    if task.is_binary:
+        judge = Judged(rule=OfficialLabel(), mode="whole")
     return Protocol(
         prompter=_prompter,
         upstream=None if refuses else _upstream_prompts(variant),
-        scorers={
-            "judge": label_judge
-            if task.is_binary
-            else Judged(rule=FirstNumber(), mode="read", template_name="number")
-        },
+        scorers={"judge": judge},
         metrics=_metrics(task, "accuracy"),
         sampling=INTERN_S1,
         samples=partial(_samples, only_fold=0),

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data.mol_instructions import TASKS, Task, samples
@@ -33,7 +33,6 @@ from evals.report.aggregate import mean_of_variants
 from evals.report.part_mean import PartMean
 from evals.scorers import chemistry_metrics, number, text
 from evals.scorers.selfies import SelfiesMolecule
-from evals.scorers.text import Caption
 from evals.scorers.upstream.mol_instructions import EndNumber, Generated, UpToLastStop, text_up_to_last
 from evals.scorers.upstream.opencompass import Meteor
 from evals.scorers.upstream.opencompass_selfies import LastNumberError, TaggedSimilarity
@@ -107,89 +106,62 @@ def _why_unsolvable(sample: Sample) -> str:
 # --- scoring
 
 
-class Rule(NamedTuple):
-    """Factories of the scorer and the metrics for one kind of answer."""
-
-    scorer: Callable[[], Scorer]
-    metrics: Callable[[], tuple[Metric, ...]]
-
-
-def _structure_rule(side: Side = "", *, several: bool = False) -> Rule:
-    return Rule(
-        lambda: SelfiesMolecule(several=several, side=side),
-        lambda: chemistry_metrics.structure_metrics(several=several),
-    )
-
-
-GENERATION_RULE = Rule(
-    Generated,
-    lambda: (
-        chemistry_metrics.mean_metric("exact_of_valid", PartMean("exact"), headline=True),
-        chemistry_metrics.mean_metric("exact_match"),
-        chemistry_metrics.VALIDITY,
-        *chemistry_metrics.SIMILARITIES,
-        chemistry_metrics.bleu_of_valid("characters"),
-        chemistry_metrics.error_metric("levenshtein_of_valid", PartMean("levenshtein"), unit="edits"),
-    ),
+ENERGY_METRICS = chemistry_metrics.regression_metrics("hartree", headline="mae")
+MAE_UNREAD_AS_0 = chemistry_metrics.error_metric(
+    "mae_unread_as_0", number.mae_answered, unit="hartree", headline=True
 )
-SIMILARITY_RULE = Rule(
-    TaggedSimilarity,
-    lambda: (chemistry_metrics.mean_metric("morgan_bits", headline=True), chemistry_metrics.VALIDITY),
+GENERATION_METRICS = (
+    chemistry_metrics.mean_metric("exact_of_valid", PartMean("exact"), headline=True),
+    chemistry_metrics.mean_metric("exact_match"),
+    chemistry_metrics.VALIDITY,
+    *chemistry_metrics.SIMILARITIES,
+    chemistry_metrics.bleu_of_valid("characters"),
+    chemistry_metrics.error_metric("levenshtein_of_valid", PartMean("levenshtein"), unit="edits"),
 )
-STRICT_RULES = {
-    "caption": Rule(
-        lambda: Caption(synonyms=text.synonyms_available()),
-        lambda: chemistry_metrics.caption_metrics("rouge_l", 0.0),
-    ),
-    "molecule": _structure_rule(),
-    "products": _structure_rule("products", several=True),
-    "reactants": _structure_rule("reactants", several=True),
-    "reagents": _structure_rule(several=True),
-    "number": Rule(
-        lambda: number.AbsoluteError(read=energy, unit="hartree", possible=POSSIBLE_ENERGIES),
-        lambda: chemistry_metrics.regression_metrics("hartree", headline="mae"),
-    ),
-}
-OFFICIAL_RULES = {
-    "": GENERATION_RULE,
-    "caption": Rule(
-        lambda: UpToLastStop(Caption(headline="meteor", synonyms=text.synonyms_available())),
-        lambda: chemistry_metrics.caption_metrics("meteor", None, "_on_words"),
-    ),
-    "number": Rule(EndNumber, lambda: chemistry_metrics.regression_metrics("hartree", headline="mae")),
-}
-INTERN_S1_RULES = {
-    "": SIMILARITY_RULE,
-    "caption": Rule(
-        lambda: Meteor(synonyms=text.synonyms_available()),
-        lambda: (
-            chemistry_metrics.mean_metric(
-                chemistry_metrics.meteor_name(), PartMean(chemistry_metrics.meteor_name(), 0.0), headline=True
-            ),
-        ),
-    ),
-    "number": Rule(
-        LastNumberError,
-        lambda: (
-            chemistry_metrics.error_metric(
-                "mae_unread_as_0", number.mae_answered, unit="hartree", headline=True
-            ),
-        ),
-    ),
-}
-"""Kind of answer -> rule; an empty key stands for all other kinds."""
+SIMILARITY_METRICS = (
+    chemistry_metrics.mean_metric("morgan_bits", headline=True),
+    chemistry_metrics.VALIDITY,
+)
+SIDES: Mapping[str, Side] = {"products": "products", "reactants": "reactants"}
+Rule: TypeAlias = tuple[Scorer, tuple[Metric, ...]]
 
 
-def _protocol(rules: Mapping[str, Rule], task: Task, **options: Any) -> Protocol:
-    rule = rules.get(task.kind) or rules[""]
+def _strict_rule(kind: str) -> Rule:
+    if kind == "caption":
+        return chemistry_metrics.caption_rule("rouge_l", 0.0)
+    if kind == "number":
+        scorer = number.AbsoluteError(read=energy, unit="hartree", possible=POSSIBLE_ENERGIES)
+        return scorer, ENERGY_METRICS
+    several = kind != "molecule"
+    molecule = SelfiesMolecule(several=several, side=SIDES.get(kind, ""))
+    return molecule, chemistry_metrics.structure_metrics(several=several)
+
+
+def _official_rule(kind: str) -> Rule:
+    if kind == "caption":
+        caption, metrics = chemistry_metrics.caption_rule("meteor", None, "_on_words")
+        return UpToLastStop(caption), metrics
+    return (EndNumber(), ENERGY_METRICS) if kind == "number" else (Generated(), GENERATION_METRICS)
+
+
+def _intern_s1_rule(kind: str) -> Rule:
+    if kind == "caption":
+        return Meteor(synonyms=text.synonyms_available()), chemistry_metrics.meteor_metrics()
+    if kind == "number":
+        return LastNumberError(), (MAE_UNREAD_AS_0,)
+    return TaggedSimilarity(), SIMILARITY_METRICS
+
+
+def _protocol(rule: Callable[[str], Rule], task: Task, **options: Any) -> Protocol:
+    scorer, metrics = rule(task.kind)
     scorer_name = task.kind if task.kind in ("caption", "number") else "selfies"
-    return Protocol(scorers={scorer_name: rule.scorer()}, metrics=rule.metrics(), **options)
+    return Protocol(scorers={scorer_name: scorer}, metrics=metrics, **options)
 
 
 def _strict(variant: str) -> Protocol:
     task = TASKS[variant]
     return _protocol(
-        STRICT_RULES,
+        _strict_rule,
         task,
         prompt=partial(_prompt_with_instruction, task),
         ideal=partial(_ideal, task, WRAPPED_TEMPLATES),
@@ -199,7 +171,7 @@ def _strict(variant: str) -> Protocol:
 def _official(variant: str) -> Protocol:
     task = TASKS[variant]
     return _protocol(
-        OFFICIAL_RULES,
+        _official_rule,
         task,
         prompt=question_prompt,
         verbatim=True,
@@ -212,7 +184,7 @@ def _official(variant: str) -> Protocol:
 def _intern_s1(variant: str) -> Protocol:
     task = TASKS[variant]
     return _protocol(
-        INTERN_S1_RULES,
+        _intern_s1_rule,
         task,
         prompt=partial(_prompt_with_instruction, task),
         upstream=_upstream_prompts(variant),

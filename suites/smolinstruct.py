@@ -18,7 +18,7 @@ from decimal import Decimal
 from functools import partial
 from math import sqrt
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
@@ -26,6 +26,7 @@ from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data.smolinstruct import TASKS, Task, samples
 from evals.extract import last_tag, stated_yes_no
 from evals.extract.reading import Reading
+from evals.extract.smiles import Side
 from evals.extract.units import DIMENSIONLESS
 from evals.labels import ProtocolName
 from evals.prompts import ask, plain_text, question_prompt
@@ -37,7 +38,6 @@ from evals.scorers.chemistry_metrics import ACCURACY, SIMILARITIES, VALIDITY
 from evals.scorers.formula import Formula
 from evals.scorers.molecule import Molecule
 from evals.scorers.names import Name, opsin_installed
-from evals.scorers.text import Caption
 from evals.scorers.upstream import llm4chem, opencompass
 from evals.scorers.upstream.llm4chem import Valid
 from evals.suite import INTERN_S1
@@ -161,7 +161,7 @@ ERRORS = (  # the headline covers answered samples; `answered` is their share
 )
 
 
-def _name_metrics(task: Task) -> tuple[Metric, ...]:
+def _name_metrics() -> tuple[Metric, ...]:
     """Return the metrics of names; the headline's name states whether OPSIN is installed."""
     same_string = (chemistry_metrics.mean_metric("same_string", PartMean("string", 0.0)),)
     if not opsin_installed():
@@ -171,10 +171,6 @@ def _name_metrics(task: Task) -> tuple[Metric, ...]:
         chemistry_metrics.mean_metric("accuracy_by_name", PartMean("name", 0.0)),
         *same_string,
     )
-
-
-def _molecules_by_structure(task: Task) -> tuple[Metric, ...]:
-    return chemistry_metrics.structure_metrics(several=task.kind == "molecules")
 
 
 def _molecules_by_string(task: Task) -> tuple[Metric, ...]:
@@ -200,86 +196,70 @@ def _yes_no_metrics(*, balanced: bool) -> tuple[Metric, ...]:
     )
 
 
-def _similarity_metrics(task: Task) -> tuple[Metric, ...]:
-    return (chemistry_metrics.mean_metric("morgan_bits", headline=True), VALIDITY)
+SIMILARITY_METRICS = (chemistry_metrics.mean_metric("morgan_bits", headline=True), VALIDITY)
+MAE_UNREAD_AS_0 = chemistry_metrics.error_metric(
+    "mae_unread_as_0", number.mae_answered, unit=LOG10, headline=True
+)
+Rule: TypeAlias = tuple[Scorer, tuple[Metric, ...]]
 
 
-def _is_name_conversion(task: Task) -> bool:
-    """Return whether the task is a name conversion, which OpenCompass scores by string equality."""
-    return task.name.startswith("name")
+def _strict_rule(task: Task) -> Rule:
+    match task.kind:
+        case "formula":
+            return Formula(), ACCURACY
+        case "name":
+            return Name(structure=opsin_installed()), _name_metrics()
+        case "molecule":
+            return Molecule(), chemistry_metrics.structure_metrics(several=False)
+        case "molecules":
+            side: Side = "reactants" if task.name == "retrosynthesis" else "products"
+            return Molecule(several=True, side=side), chemistry_metrics.structure_metrics(several=True)
+        case "number":
+            return NUMBER_SCORERS[task.name], ERRORS
+        case "boolean":
+            return labels.Label(label), _yes_no_metrics(balanced=True)
+    return chemistry_metrics.caption_rule("rouge_l", 0.0)
 
 
-class Rule(NamedTuple):
-    """Factories of the scorer and the metrics for one kind of answer."""
-
-    scorer: Callable[[Task], Scorer]
-    metrics: Callable[[Task], tuple[Metric, ...]] = lambda task: ACCURACY
-
-
-STRICT_RULES = {
-    "formula": Rule(lambda task: Formula()),
-    "name": Rule(lambda task: Name(structure=opsin_installed()), _name_metrics),
-    "molecule": Rule(lambda task: Molecule(), _molecules_by_structure),
-    "molecules": Rule(
-        lambda task: Molecule(
-            several=True, side="reactants" if task.name == "retrosynthesis" else "products"
-        ),
-        _molecules_by_structure,
-    ),
-    "number": Rule(lambda task: NUMBER_SCORERS[task.name], lambda task: ERRORS),
-    "boolean": Rule(lambda task: labels.Label(label), lambda task: _yes_no_metrics(balanced=True)),
-    "caption": Rule(
-        lambda task: Caption(synonyms=text.synonyms_available()),
-        lambda task: chemistry_metrics.caption_metrics("rouge_l", 0.0),
-    ),
-}
-OFFICIAL_RULES = {
-    "formula": Rule(lambda task: llm4chem.ElementMatch()),
-    "name": Rule(lambda task: llm4chem.SplitMatch()),
-    "molecule": Rule(lambda task: llm4chem.ExactMatch(), _molecules_by_string),
-    "molecules": Rule(lambda task: llm4chem.ExactMatch(), _molecules_by_string),
-    "number": Rule(lambda task: llm4chem.Number(), lambda task: ERRORS),
-    "boolean": Rule(lambda task: llm4chem.Boolean(), lambda task: _yes_no_metrics(balanced=False)),
-    "caption": Rule(
-        lambda task: Caption(headline="meteor", synonyms=text.synonyms_available()),
-        lambda task: chemistry_metrics.caption_metrics("meteor", None, "_on_words"),
-    ),
-}
-INTERN_S1_RULES = {
-    "formula": Rule(lambda task: opencompass.Elements()),
-    "name": Rule(lambda task: opencompass.Strings()),
-    "molecule": Rule(
-        lambda task: opencompass.Strings() if _is_name_conversion(task) else opencompass.Similarity(),
-        lambda task: ACCURACY if _is_name_conversion(task) else _similarity_metrics(task),
-    ),
-    "molecules": Rule(lambda task: opencompass.Similarity(), _similarity_metrics),
-    "number": Rule(
-        lambda task: opencompass.Errors(),
-        lambda task: (
-            chemistry_metrics.error_metric("mae_unread_as_0", number.mae_answered, unit=LOG10, headline=True),
-        ),
-    ),
-    "boolean": Rule(lambda task: opencompass.YesNo()),
-    "caption": Rule(
-        lambda task: opencompass.Meteor(synonyms=text.synonyms_available()),
-        lambda task: (
-            chemistry_metrics.mean_metric(
-                chemistry_metrics.meteor_name(), PartMean(chemistry_metrics.meteor_name(), 0.0), headline=True
-            ),
-        ),
-    ),
-}
+def _official_rule(task: Task) -> Rule:
+    match task.kind:
+        case "formula":
+            return llm4chem.ElementMatch(), ACCURACY
+        case "name":
+            return llm4chem.SplitMatch(), ACCURACY
+        case "molecule" | "molecules":
+            return llm4chem.ExactMatch(), _molecules_by_string(task)
+        case "number":
+            return llm4chem.Number(), ERRORS
+        case "boolean":
+            return llm4chem.Boolean(), _yes_no_metrics(balanced=False)
+    return chemistry_metrics.caption_rule("meteor", None, "_on_words")
 
 
-def _protocol(rules: Mapping[str, Rule], task: Task, **options: Any) -> Protocol:
-    rule = rules[task.kind]
-    return Protocol(scorers={task.kind: rule.scorer(task)}, metrics=rule.metrics(task), **options)
+def _intern_s1_rule(task: Task) -> Rule:
+    match task.kind:
+        case "formula":
+            return opencompass.Elements(), ACCURACY
+        case "name" | "molecule" if task.name.startswith("name"):  # a name conversion
+            return opencompass.Strings(), ACCURACY
+        case "molecule" | "molecules":
+            return opencompass.Similarity(), SIMILARITY_METRICS
+        case "number":
+            return opencompass.Errors(), (MAE_UNREAD_AS_0,)
+        case "boolean":
+            return opencompass.YesNo(), ACCURACY
+    return opencompass.Meteor(synonyms=text.synonyms_available()), chemistry_metrics.meteor_metrics()
+
+
+def _protocol(rule: Callable[[Task], Rule], task: Task, **options: Any) -> Protocol:
+    scorer, metrics = rule(task)
+    return Protocol(scorers={task.kind: scorer}, metrics=metrics, **options)
 
 
 def _strict(variant: str) -> Protocol:
     task = TASKS[variant]
     return _protocol(
-        STRICT_RULES,
+        _strict_rule,
         task,
         prompt=partial(_instruction_last_prompt, task),
         ideal=partial(_ideal, task, BOX_TEMPLATE),
@@ -290,7 +270,7 @@ def _strict(variant: str) -> Protocol:
 def _official(variant: str) -> Protocol:
     task = TASKS[variant]
     return _protocol(
-        OFFICIAL_RULES,
+        _official_rule,
         task,
         prompt=question_prompt,
         verbatim=True,
@@ -302,7 +282,7 @@ def _official(variant: str) -> Protocol:
 def _intern_s1(variant: str) -> Protocol:
     task = TASKS[variant]
     return _protocol(
-        INTERN_S1_RULES,
+        _intern_s1_rule,
         task,
         prompt=partial(_instruction_first_prompt, task),
         upstream=_upstream_prompts(variant),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 from evals.report.metrics import mean_value
 from evals.report.part_mean import PartMean
 from evals.scorers import number, text
 from evals.scorers.molecule import AtLeast
-from evals.scorers.text import CorpusBleu, TokenKind
+from evals.scorers.text import Caption, CorpusBleu, TokenKind
 from evals.types import Metric, Point
 
 
@@ -67,14 +68,21 @@ def meteor_name() -> str:
     return "meteor" if text.synonyms_available() else "meteor_without_synonyms"
 
 
-def caption_metrics(headline: str, absent: float | None, suffix: str = "") -> tuple[Metric, ...]:
-    """Return the metrics for captions, with `headline` as the headline.
+def meteor_metrics() -> tuple[Metric, ...]:
+    """Return METEOR as the only metric; a missing caption counts 0."""
+    return (mean_metric(meteor_name(), PartMean(meteor_name(), 0.0), headline=True),)
+
+
+def caption_rule(
+    headline: Literal["rouge_l", "meteor"], absent: float | None, suffix: str = ""
+) -> tuple[Caption, tuple[Metric, ...]]:
+    """Return the scorer of captions and its metrics, with `headline` as the headline.
 
     A missing caption has the value `absent`, or is excluded if `absent` is None.
     `suffix` is appended to the names of metrics that upstream computes on SciBERT's word pieces and we compute on words.
     """
     name, count_empty = meteor_name(), absent is not None
-    return (
+    return Caption(headline=headline, synonyms=text.synonyms_available()), (
         mean_metric(f"{name}{suffix}", PartMean(name, absent), headline=headline == "meteor"),
         *(
             mean_metric(rouge, PartMean(rouge, absent), headline=headline == rouge)
