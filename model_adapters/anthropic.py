@@ -15,26 +15,16 @@ import msgspec
 from evals.errors import BadReply, ModelError, UsageError
 from evals.model_adapters.common.body import (
     as_object,
+    encode_media,
     merge_fields,
-    parse_content,
     parse_count,
     parse_model_name,
 )
-from evals.model_adapters.common.faults import Envelope, error_in_200, invalid_response
+from evals.model_adapters.common.faults import Envelope, error_in_200
 from evals.model_adapters.common.finish import parse_finish_reason
 from evals.model_adapters.common.http import Client, credentials, parse_base_url
-from evals.model_adapters.common.http_model import HttpModel, decode_response
-from evals.model_adapters.common.media_encoding import encode_media
-from evals.model_adapters.common.rules import (
-    SAMPLERS,
-    Rule,
-    find_rule,
-    remarks,
-    supported_sampling,
-    thinking_fields,
-    truncate_at_stop,
-    unsupported_settings,
-)
+from evals.model_adapters.common.http_model import HttpModel, checked_content, decode_response
+from evals.model_adapters.common.rules import SAMPLERS, Rule, find_rule, truncate_at_stop
 from evals.types import TOOL_CALLS, Part, Prompt, Reply, Sampling, Text, Usage
 
 if TYPE_CHECKING:
@@ -117,18 +107,15 @@ class Claude(HttpModel):
     def remarks(self, sampling: Sampling) -> list[str]:
         """See `HasRemarks`."""
         thinking_budget(self.rule, sampling)  # raises UsageError before the first call
-        return remarks(self.rule, self.name, sampling)
+        return self.rule.remarks(self.name, sampling)
 
     async def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
         """Return the body of a request."""
-        reasoning_fields = thinking_fields(self.rule, self.name, thinking=sampling.thinking)
-        supported = supported_sampling(self.rule, sampling)
+        reasoning_fields = self.rule.thinking_fields(self.name, sampling)
+        supported = self.rule.supported(sampling)
         images = await encode_media(prompt, "image")
-        request: dict[str, Any] = {
-            "model": self.name,
-            "max_tokens": supported.max_tokens or MAX_TOKENS,
-            **reasoning_fields,
-        }
+        request: dict[str, Any] = {"model": self.name, "max_tokens": supported.max_tokens or MAX_TOKENS}
+        request |= reasoning_fields
         if budget := thinking_budget(self.rule, sampling):
             request["thinking"] = {**reasoning_fields["thinking"], "budget_tokens": budget}
         if system := [part for m in prompt.messages if m.role == "system" for part in m.parts]:
@@ -147,9 +134,8 @@ class Claude(HttpModel):
     def parse_response(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
         """Parse a 200 response, and apply stop sequences that the API does not support."""
         reply = parse(raw, seconds=seconds, display_url=self.display_url)
-        if "stop" in {*unsupported_settings(self.rule, sampling), *self.rejected_fields.settings}:
-            return truncate_at_stop(reply, sampling.stop)
-        return truncate_at_stop(reply, [stop for stop in sampling.stop if not stop.strip()])
+        is_sent = "stop" not in {*self.rule.unsupported_settings(sampling), *self.rejected_fields.settings}
+        return truncate_at_stop(reply, [stop for stop in sampling.stop if not (is_sent and stop.strip())])
 
     @property
     def batches(self) -> AnthropicBatches:
@@ -194,10 +180,7 @@ def parse(raw: bytes, *, seconds: float, display_url: str) -> Reply:
     if response.reports_error() or response.content is None:
         raise error_in_200(raw, display_url, description="without content")
     stop, finish = parse_finish_reason(response.stop_reason, display_url)
-    try:
-        content = parse_content(response.content)
-    except TypeError as error:
-        raise invalid_response(raw, error, display_url) from None
+    content = checked_content(response.content, raw, display_url)
     if not response.content and stop == "stop" and finish != TOOL_CALLS:
         raise BadReply(f"200 with empty content from {display_url}")
     if content.has_tool_call and not content.text and stop == "stop":

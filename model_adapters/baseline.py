@@ -127,8 +127,7 @@ def mean(training_rows: Sequence[Row], test_rows: Sequence[Row]) -> list[float]:
 def majority(training_rows: Sequence[Row], test_rows: Sequence[Row]) -> list[float]:
     """Predict the most frequent training target; among ties, the smallest."""
     counts = Counter(row.target for row in training_rows)
-    highest = max(counts.values())
-    return [min(target for target, count in counts.items() if count == highest)] * len(test_rows)
+    return [min(counts, key=lambda target: (-counts[target], target))] * len(test_rows)
 
 
 def magpie_rf(training_rows: Sequence[Row], test_rows: Sequence[Row]) -> list[float]:
@@ -144,13 +143,12 @@ def magpie_rf(training_rows: Sequence[Row], test_rows: Sequence[Row]) -> list[fl
         np.where(np.isnan(x[:, usable]), column_means, x[:, usable]) for x in (train_features, test_features)
     )
     targets = np.array([row.target for row in training_rows])
-    if set(targets) <= {0.0, 1.0}:
-        forest = RandomForestClassifier(TREES, random_state=0, n_jobs=-1).fit(
-            train_features, targets.astype(int)
-        )
-        return [float(p) for p in forest.predict_proba(test_features)[:, list(forest.classes_).index(1)]]
-    regressor = RandomForestRegressor(TREES, random_state=0, n_jobs=-1).fit(train_features, targets)
-    return [float(value) for value in regressor.predict(test_features)]
+    if not set(targets) <= {0.0, 1.0}:
+        forest = RandomForestRegressor(TREES, random_state=0, n_jobs=-1).fit(train_features, targets)
+        return [float(value) for value in forest.predict(test_features)]
+    forest = RandomForestClassifier(TREES, random_state=0, n_jobs=-1)
+    probabilities = forest.fit(train_features, targets.astype(int)).predict_proba(test_features)
+    return [float(p) for p in probabilities[:, list(forest.classes_).index(1)]]
 
 
 @lru_cache(1)

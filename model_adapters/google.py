@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -14,53 +15,33 @@ from msgspec import Struct
 from evals.errors import BadReply, ModelError
 from evals.model_adapters.common.body import (
     as_object,
+    encode_media,
     merge_fields,
-    parse_content,
     parse_count,
     parse_model_name,
 )
-from evals.model_adapters.common.faults import Envelope, error_in_200, invalid_response
+from evals.model_adapters.common.faults import Envelope, error_in_200
 from evals.model_adapters.common.finish import parse_finish_reason
 from evals.model_adapters.common.http import Client, credentials
-from evals.model_adapters.common.http_model import HttpModel, decode_response
-from evals.model_adapters.common.media_encoding import encode_media
-from evals.model_adapters.common.rules import (
-    Rule,
-    find_rule,
-    remarks,
-    supported_sampling,
-    thinking_fields,
-    truncate_at_stop,
-)
+from evals.model_adapters.common.http_model import HttpModel, checked_content, decode_response
+from evals.model_adapters.common.rules import Rule, find_rule, truncate_at_stop
 from evals.types import TOOL_CALLS, Part, Prompt, Reply, Sampling, Text, Usage
 
 BASE = "https://generativelanguage.googleapis.com/v1beta"
 MAX_STOPS = 5
-_UNSUPPORTED = frozenset({"min_p"})
 
 
 def _thinking_config(**config: Any) -> dict[str, Any]:
     return {"thinkingConfig": {"includeThoughts": True, **config}}
 
 
+_rule = partial(Rule, unsupported=frozenset({"min_p"}))
+_reasoning_rule = partial(_rule, reasons_by_default=True, thinking_on=_thinking_config(thinkingBudget=-1))
 RULES = (
-    Rule(models=r"gemini-(1|2\.0)|gemma", unsupported=_UNSUPPORTED, thinking_off={}),
-    Rule(
-        models=r"gemini-2\.5-pro",
-        unsupported=_UNSUPPORTED,
-        reasons_by_default=True,
-        thinking_on=_thinking_config(thinkingBudget=-1),
-    ),
-    Rule(
-        models=r"gemini-2\.5",
-        unsupported=_UNSUPPORTED,
-        reasons_by_default=True,
-        thinking_on=_thinking_config(thinkingBudget=-1),
-        thinking_off={"thinkingConfig": {"thinkingBudget": 0}},
-    ),
-    Rule(
-        unsupported=_UNSUPPORTED, reasons_by_default=True, thinking_on=_thinking_config(thinkingLevel="high")
-    ),
+    _rule(models=r"gemini-(1|2\.0)|gemma", thinking_off={}),
+    _reasoning_rule(models=r"gemini-2\.5-pro"),
+    _reasoning_rule(models=r"gemini-2\.5", thinking_off={"thinkingConfig": {"thinkingBudget": 0}}),
+    _reasoning_rule(thinking_on=_thinking_config(thinkingLevel="high")),
 )
 """ai.google.dev/gemini-api/docs/thinking: Gemini 3 introduced thinking levels; its thinking cannot be switched off."""
 
@@ -98,7 +79,7 @@ class Gemini(HttpModel):
 
     def remarks(self, sampling: Sampling) -> list[str]:
         """See `HasRemarks`."""
-        return remarks(self.rule, self.name, sampling)
+        return self.rule.remarks(self.name, sampling)
 
     def parse_response(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
         """Parse a 200 response, and apply stop sequences that the API does not support."""
@@ -113,12 +94,10 @@ class Gemini(HttpModel):
             sha256: await _convert_gif(*image)
             for sha256, image in (await encode_media(prompt, "image")).items()
         }
-        supported = supported_sampling(self.rule, sampling)
-        config = {
-            field: value
-            for name, field in _FIELD_OF_SETTING.items()
-            if (value := getattr(supported, name)) is not None
-        } | dict(thinking_fields(self.rule, self.name, thinking=sampling.thinking))
+        supported = self.rule.supported(sampling)
+        settings = {field: getattr(supported, name) for name, field in _FIELD_OF_SETTING.items()}
+        config = {field: value for field, value in settings.items() if value is not None}
+        config |= self.rule.thinking_fields(self.name, sampling)
         if supported.stop:
             config["stopSequences"] = supported.stop[:MAX_STOPS]
         request: dict[str, Any] = {
@@ -175,21 +154,14 @@ def parse(raw: bytes, *, seconds: float, display_url: str) -> Reply:
     stop, finish = parse_finish_reason(
         candidate.finish_reason, display_url, detail=str(candidate.finish_message or "")[:200]
     )
-    parts = candidate.content
-    if isinstance(parts, dict):
-        parts = parts.get("parts")
-    parts = parts or []
+    content = candidate.content
+    parts = (content.get("parts") if isinstance(content, dict) else content) or []
     if stop == "stop" and not parts and finish != TOOL_CALLS:
         raise BadReply(f"200 without parts from {display_url}")
-    try:
-        content = parse_content(parts)
-    except TypeError as error:
-        raise invalid_response(raw, error, display_url) from None
-    if content.has_tool_call and not content.text and stop == "stop":
+    parsed = checked_content(parts, raw, display_url)
+    if parsed.has_tool_call and not parsed.text and stop == "stop":
         finish = TOOL_CALLS
-    return Reply(
-        text=content.text or "", reasoning=content.reasoning, stop=stop, finish=finish, **reply_fields
-    )
+    return Reply(text=parsed.text or "", reasoning=parsed.reasoning, stop=stop, finish=finish, **reply_fields)
 
 
 def _parse_usage(raw_usage: Any) -> Usage:

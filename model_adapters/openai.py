@@ -17,29 +17,18 @@ from evals.extract import split_reasoning
 from evals.model_adapters.common.body import (
     as_object,
     calls_tool,
+    encode_media,
     extract_reasoning,
     extract_text,
     merge_fields,
-    parse_content,
     parse_count,
     parse_model_name,
 )
-from evals.model_adapters.common.faults import Envelope, error_in_200, invalid_response, is_error
+from evals.model_adapters.common.faults import Envelope, error_in_200, is_error
 from evals.model_adapters.common.finish import parse_finish_reason
 from evals.model_adapters.common.http import Client, credentials
-from evals.model_adapters.common.http_model import HttpModel, decode_response
-from evals.model_adapters.common.media_encoding import encode_media
-from evals.model_adapters.common.rules import (
-    NOT_IN_OPENAI_API,
-    SAMPLERS,
-    Rule,
-    find_rule,
-    remarks,
-    supported_sampling,
-    thinking_fields,
-    truncate_at_stop,
-    unsupported_settings,
-)
+from evals.model_adapters.common.http_model import HttpModel, checked_content, decode_response
+from evals.model_adapters.common.rules import NOT_IN_OPENAI_API, SAMPLERS, Rule, find_rule, truncate_at_stop
 from evals.types import TOOL_CALLS, Message, Part, Prompt, Reply, Sampling, Text, Usage
 
 if TYPE_CHECKING:
@@ -106,12 +95,12 @@ class Hosted(Chat):
 
     def remarks(self, sampling: Sampling) -> list[str]:
         """See `HasRemarks`."""
-        return [*remarks(self.rule, self.name, sampling), *([self._note] if self._note else [])]
+        return list(filter(None, (*self.rule.remarks(self.name, sampling), self._note)))
 
     async def body(self, prompt: Prompt, sampling: Sampling) -> dict[str, Any]:
         """Return the body of a request, in the vendor's variant of the API."""
-        thinking = thinking_fields(self.rule, self.name, thinking=sampling.thinking)
-        request = await super().body(prompt, replace(supported_sampling(self.rule, sampling), thinking=None))
+        thinking = self.rule.thinking_fields(self.name, sampling)
+        request = await super().body(prompt, replace(self.rule.supported(sampling), thinking=None))
         if (max_tokens := request.pop("max_tokens", None)) is not None:
             request.setdefault(self.max_tokens_field, max_tokens)
         return merge_fields(thinking, request)
@@ -119,11 +108,8 @@ class Hosted(Chat):
     def parse_response(self, raw: bytes, sampling: Sampling, *, seconds: float) -> Reply:
         """Parse a 200 response, and apply stop sequences that the vendor does not support."""
         reply = super().parse_response(raw, sampling, seconds=seconds)
-        return (
-            truncate_at_stop(reply, sampling.stop)
-            if "stop" in unsupported_settings(self.rule, sampling)
-            else reply
-        )
+        is_sent = "stop" not in self.rule.unsupported_settings(sampling)
+        return reply if is_sent else truncate_at_stop(reply, sampling.stop)
 
 
 async def encode_as_data_urls(prompt: Prompt) -> Mapping[str, str]:
@@ -192,10 +178,7 @@ def parse(raw: bytes, *, seconds: float, display_url: str) -> Reply:
         raise Context(
             f"a response without tokens from {display_url}: the prompt ({usage.input} tokens) fills the context"
         )
-    try:
-        content = parse_content(message.get("content"))
-    except TypeError as error:
-        raise invalid_response(raw, error, display_url) from None
+    content = checked_content(message.get("content"), raw, display_url)
     served_name = parse_model_name(completion.model)
     reply_fields: dict[str, Any] = {"usage": usage, "seconds": seconds, "model": served_name}
     refusal = extract_text(message.get("refusal")) or content.refusal
@@ -255,12 +238,8 @@ def _parse_usage(raw_usage: Any) -> Usage:
         usage.get("cached_tokens"),
         usage.get("prompt_cache_hit_tokens"),
     )
-    return Usage(
-        input=input_,
-        output=output,
-        reasoning=reasoning,
-        cached=next((tokens for value in cached if (tokens := parse_count(value)) is not None), None),
-    )
+    cached_tokens = next((tokens for value in cached if (tokens := parse_count(value)) is not None), None)
+    return Usage(input=input_, output=output, reasoning=reasoning, cached=cached_tokens)
 
 
 RULES = (

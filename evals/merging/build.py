@@ -77,15 +77,9 @@ class Plan:
     @cached_property
     def key(self) -> str:
         """Return a hash of everything that the result depends on."""
-        recipe = self.recipe
-        return identity.hash_json(
-            {
-                "version": identity.VERSION,
-                "settings": self.settings,
-                "exclude": sorted(recipe.exclude),
-                "sources": self.sources,
-            }
-        )
+        exclude = sorted(self.recipe.exclude)
+        content = {"settings": self.settings, "exclude": exclude, "sources": self.sources}
+        return identity.hash_json({"version": identity.VERSION, **content})
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -186,7 +180,7 @@ def _write_checkpoint(
     checks.check_lora_bases(recipe, plan.experts, accept=accept)
     shards = writing.shards(plan.output())
     partial_folder.mkdir(parents=True, exist_ok=True)
-    pending = writing.unwritten_shards(partial_folder, shards)
+    pending = [shard for shard in shards if not (partial_folder / shard.name).is_file()]
     checks.check_space(partial_folder, sum(shard.size for shard in pending), target=target)
     with foreign_code(
         lambda why: UsageError(f"{recipe.path}: {recipe.method}: {why}"), passing=(EvalsError, OSError)

@@ -9,8 +9,8 @@ code takes 3 T larger ones. Sources are files of MLLMerging (see `table.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from evals.errors import UsageError
 from evals.merging.elementwise import sum_of
@@ -31,7 +31,7 @@ def wudi(taus: list[torch.Tensor], context: MergeContext) -> torch.Tensor:
     """
     if "lm_head" in context.tensor:
         return _mean(taus)
-    return _descend(sum_of(taus), taus, taus, taus, context, make_optimizer=_make_adam)
+    return _descend(sum_of(taus), taus, taus, taus, context, optimizer="adam")
 
 
 def optmerge_full(taus: list[torch.Tensor], context: MergeContext) -> torch.Tensor:
@@ -49,7 +49,7 @@ def optmerge_full(taus: list[torch.Tensor], context: MergeContext) -> torch.Tens
         left, right = _low_rank(tau - centre, rank)
         targets.append(left @ right + centre)
         axes.append(_low_rank(tau, rank)[1] if context.edition == "original" else right)
-    return _descend(sum_of(taus), targets, axes, taus, context, make_optimizer=_make_adam)
+    return _descend(sum_of(taus), targets, axes, taus, context, optimizer="adam")
 
 
 def optmerge_lora(taus: list[torch.Tensor], context: MergeContext) -> torch.Tensor:
@@ -65,12 +65,12 @@ def optmerge_lora(taus: list[torch.Tensor], context: MergeContext) -> torch.Tens
     parts = [_low_rank(tau, _truncation_rank(taus, context)) for tau in taus]
     targets, axes = [left @ right for left, right in parts], [right for _, right in parts]
     if context.edition == "fixed":
-        return _descend(_mean(taus), targets, axes, taus, context, make_optimizer=_make_sgd)
+        return _descend(_mean(taus), targets, axes, taus, context, optimizer="sgd")
     dtype = context.stored_dtype if taus[0].dtype != torch.float64 else torch.float64
     norms = torch.stack([tau.square().sum() for tau in taus]).to(dtype)
     merged = torch.nn.Parameter(_mean(taus).to(dtype))
     all_targets, all_axes = torch.stack(targets).to(dtype), torch.stack(axes).to(dtype)
-    optimizer = _make_sgd(merged, context.parameters.rate)
+    optimizer = _make_optimizer("sgd", merged, context.parameters.rate)
     for _ in range(context.parameters.steps):
         optimizer.zero_grad()
         residuals = torch.matmul(merged.unsqueeze(0) - all_targets, all_axes.transpose(1, 2))
@@ -90,10 +90,8 @@ def optmerge_modality(taus: list[torch.Tensor], context: MergeContext) -> torch.
         return _mean(taus)
     is_original = context.edition == "original"
     rank = min(taus[0].shape) // ASSUMED_EXPERTS if is_original else _truncation_rank(taus, context)
-    parts = [_low_rank(tau, rank) for tau in taus]
-    return _descend(
-        _mean(taus), [left @ right for left, right in parts], taus, taus, context, make_optimizer=_make_sgd
-    )
+    targets = [left @ right for left, right in (_low_rank(tau, rank) for tau in taus)]
+    return _descend(_mean(taus), targets, taus, taus, context, optimizer="sgd")
 
 
 def modality_factors(
@@ -130,15 +128,11 @@ def _mean(taus: list[torch.Tensor]) -> torch.Tensor:
     return sum_of(taus).div_(len(taus))
 
 
-def _make_adam(parameter: torch.Tensor, rate: float) -> Any:
+def _make_optimizer(kind: Literal["adam", "sgd"], parameter: torch.Tensor, rate: float) -> Any:
     import torch
 
-    return torch.optim.Adam([parameter], lr=rate)
-
-
-def _make_sgd(parameter: torch.Tensor, rate: float) -> Any:
-    import torch
-
+    if kind == "adam":
+        return torch.optim.Adam([parameter], lr=rate)
     return torch.optim.SGD([parameter], lr=rate, momentum=0.9)
 
 
@@ -149,7 +143,7 @@ def _descend(
     taus: list[torch.Tensor],
     context: MergeContext,
     *,
-    make_optimizer: Callable[[torch.Tensor, float], Any],
+    optimizer: Literal["adam", "sgd"],
 ) -> torch.Tensor:
     """Return the M that the optimizer reaches; `axes` are the D_i. `fixed` leaves out experts that do not change the matrix."""
     import torch
@@ -164,8 +158,8 @@ def _descend(
         curvature.add_(gram)
         linear_term.addmm_(target, gram)
     merged = torch.nn.Parameter(start)
-    optimizer = make_optimizer(merged, context.parameters.rate)
+    stepper = _make_optimizer(optimizer, merged, context.parameters.rate)
     for _ in range(context.parameters.steps):
         merged.grad = torch.addmm(linear_term, merged.detach(), curvature, beta=-1).mul_(2)
-        optimizer.step()
+        stepper.step()
     return merged.detach()

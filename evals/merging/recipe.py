@@ -37,48 +37,36 @@ _DEVICE = re.compile(r"cpu|cuda(:[0-9]{1,2})?")
 class _RecipeFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     method: str
     base: Annotated[str, Meta(min_length=1)]
+    """Folder or hub id."""
     experts: Annotated[dict[str, str], Meta(min_length=1, max_length=MAX_EXPERTS)]
+    """Name -> folder or hub id."""
     name: str = "merged"
+    """Short name for tables and folders."""
     serve: Literal["vllm", "hf"] = "vllm"
+    """Model adapter that serves the checkpoint."""
     edition: Edition = "fixed"
+    """`original` follows the released code with its defect, `fixed` the paper; see `table.py`."""
     factor: float | None = field(default=None, name="lambda")
+    """lambda, by which the merged task vector is multiplied."""
     seed: Annotated[int, Meta(ge=0, lt=2**31)] = 0
     dtype: Literal["base", "bfloat16", "float16", "float32"] = "base"
+    """dtype of the merged tensors; `base`: each tensor's dtype in the base."""
     compute: Literal["float32", "float64"] = "float32"
+    """dtype of the arithmetic."""
     device: str = "cpu"
+    """Device on which matrices are decomposed or optimised."""
     exclude: tuple[str, ...] = EXCLUDED
+    """Patterns of tensors that are not merged."""
     tokenizer: str = ""
+    """Expert whose tokenizer and chat template are used; empty: the base's."""
     parameters: dict[str, Any] = {}
 
 
-class Recipe(Struct, frozen=True, kw_only=True):
+class Recipe(_RecipeFile, frozen=True, kw_only=True):
     """One merged model."""
 
     path: Path
-    name: str
-    """Short name for tables and folders."""
-    method: str
-    base: str
-    """Folder or hub id."""
-    experts: dict[str, str]
-    """Name -> folder or hub id."""
-    serve: str
-    """Model adapter that serves the checkpoint: `vllm` or `hf`."""
-    edition: Edition
-    """`original` follows the released code with its defect, `fixed` the paper; see `table.py`."""
     factor: float
-    """lambda, by which the merged task vector is multiplied."""
-    seed: int
-    dtype: str
-    """dtype of the merged tensors; `base`: each tensor's dtype in the base."""
-    compute: str
-    """dtype of the arithmetic."""
-    device: str
-    """Device on which matrices are decomposed or optimised."""
-    exclude: tuple[str, ...]
-    """Patterns of tensors that are not merged."""
-    tokenizer: str
-    """Expert whose tokenizer and chat template are used; empty: the base's."""
     parameters: Any
     """A struct of the method's parameters, or a mapping for mergekit."""
 
@@ -104,12 +92,8 @@ def read(path: Path) -> Recipe:
         raise UnknownName("expert in `tokenizer`", file.tokenizer, file.experts, source=path)
     factor = rule.factor if file.factor is None else float(file.factor)
     name = file.name if file.name != "merged" else short_name_from(path, "merged")
-    return Recipe(
-        path=path, name=name, method=file.method, base=file.base,
-        experts=file.experts, serve=file.serve, edition=file.edition, factor=factor, seed=file.seed,
-        dtype=file.dtype, compute=file.compute, device=file.device, exclude=file.exclude,
-        tokenizer=file.tokenizer, parameters=parameters,
-    )  # fmt: skip
+    resolved = {"path": path, "name": name, "factor": factor, "parameters": parameters}
+    return Recipe(**msgspec.structs.asdict(file) | resolved)
 
 
 def _check_values(path: Path, file: _RecipeFile, parameters: Any) -> None:

@@ -83,11 +83,6 @@ def locked(lock: Path) -> Iterator[None]:
         yield
 
 
-def unwritten_shards(partial_folder: Path, all_shards: list[Shard]) -> list[Shard]:
-    """Return the shards that have not been written yet."""
-    return [shard for shard in all_shards if not (partial_folder / shard.name).is_file()]
-
-
 def write_shard(partial_folder: Path, shard: Shard, tensor_of: Callable[[str], torch.Tensor]) -> None:
     """Write a shard under a temporary name, and rename it once it is complete; `tensor_of` returns a tensor by name."""
     path = partial_folder / shard.name

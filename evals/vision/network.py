@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from evals.boundary import foreign_code
 from evals.errors import UsageError
@@ -160,34 +160,29 @@ def _part_digests(tuned: TunedWeights) -> dict[str, Any]:
 
     digests = {}
     for layer, part in tuned.parts.items():
-        fields = {name: getattr(part, name) for name in part.__struct_fields__}  # type: ignore[attr-defined]
+        fields = structs.asdict(part)
         tensors = {name: value for name, value in fields.items() if isinstance(value, torch.Tensor)}
-        digests[layer] = [weights.digest(tensors), fields["scale"]]
+        digests[layer] = [weights.digest(tensors), part.scale]
     return digests
 
 
 def _trained_count(tuned: TunedWeights, module: Any, classifier: str) -> int:
-    names = [name for name in tuned.replacements if not name.startswith(f"{classifier}.")]
-    parameters = dict(module.named_parameters())
-    counts: list[int] = [parameters[name].numel() for name in names if name in parameters]
-    return tuned.parameter_count + sum(counts)
+    names = {name for name in tuned.replacements if not name.startswith(f"{classifier}.")}
+    counts = (parameter.numel() for name, parameter in module.named_parameters() if name in names)
+    return tuned.parameter_count + int(sum(counts))
 
 
 def _tuning_note(recipe: Recipe, backbone: Backbone, difference: float | None) -> str:
-    tag = (
-        f" (weights {backbone.tag})"
-        if backbone.tag and not recipe.weights and backbone.folder is None
-        else ""
-    )
+    has_own_weights = recipe.weights or backbone.folder is not None
+    tag = f" (weights {backbone.tag})" if backbone.tag and not has_own_weights else ""
     line = f"{recipe.method} on {backbone.name}{tag}"
     if recipe.method in WITHOUT_PARTS:
         return line
     scale = "" if recipe.method == "lora" else f", scale {recipe.scale:g}"
     if difference is None:
         return f"{line}{scale}; not folded in: the tuned parts run beside the backbone"
-    return (
-        f"{line}{scale}; folded in, which changes the logits by {difference:.0e} of the largest (in float64)"
-    )
+    change = f"{difference:.0e} of the largest (in float64)"
+    return f"{line}{scale}; folded in, which changes the logits by {change}"
 
 
 # --- names ---------------------------------------------------------------------------------------------------

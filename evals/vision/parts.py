@@ -13,7 +13,8 @@ layers.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec import Struct
 
@@ -21,32 +22,10 @@ if TYPE_CHECKING:
     import torch
 
 
-class Part(Protocol):
-    """A tuned part of one linear layer."""
-
-    @property
-    def parameter_count(self) -> int:
-        """Return the number of trained parameters, without those shared with other layers."""
-        ...
-
-    def attach(self, layer: Any) -> Any:
-        """Add the part to the layer's forward pass; return the hook, which can be removed."""
-        ...
-
-    def fold(self, layer: Any) -> None:
-        """Fold the part into the layer's weight and bias, in the layer's precision."""
-        ...
-
-
 class InputMap(Struct, frozen=True):
     """A residual map of a layer's input: x -> x + s (map(x) + shift)."""
 
     scale: float
-
-    @property
-    def parameter_count(self) -> int:
-        """See `Part`."""
-        raise NotImplementedError
 
     def mapped(self, x: torch.Tensor) -> torch.Tensor:
         """Return map(x) + shift for rows x of shape (..., d)."""
@@ -57,23 +36,22 @@ class InputMap(Struct, frozen=True):
         raise NotImplementedError
 
     def attach(self, layer: Any) -> Any:
-        """See `Part`."""
+        """Add the part to the layer's forward pass; return the hook, which can be removed."""
         return layer.register_forward_pre_hook(
             lambda _, inputs: (inputs[0] + self.scale * self.mapped(inputs[0]),)
         )
 
     def fold(self, layer: Any) -> None:
-        """See `Part`: W' becomes (I + s M) W', b becomes b + s shift W'."""
+        """Fold the part into the layer, in its precision: W' becomes (I + s M) W', b becomes b + s shift W'."""
         import torch
 
-        with torch.no_grad():
-            matrix, shift = self.matrix(layer)
-            weight = layer.weight.data
-            if shift is not None:
-                bias = self.scale * (shift @ weight.T)
-                bias = bias if layer.bias is None else layer.bias.data + bias
-                layer.bias = torch.nn.Parameter(bias, requires_grad=False)
-            layer.weight.data = weight + self.scale * (matrix @ weight.T).T
+        matrix, shift = self.matrix(layer)
+        weight = layer.weight.data
+        if shift is not None:
+            bias = self.scale * (shift @ weight.T)
+            bias = bias if layer.bias is None else layer.bias.data + bias
+            layer.bias = torch.nn.Parameter(bias, requires_grad=False)
+        layer.weight.data = weight + self.scale * (matrix @ weight.T).T
 
 
 class Bottleneck(InputMap, frozen=True):
@@ -85,26 +63,20 @@ class Bottleneck(InputMap, frozen=True):
     """B: d x h; block-diagonal if it was trained in groups."""
     down_bias: torch.Tensor
     up_bias: torch.Tensor
-    trained: int
+    parameter_count: int
     """Number of trained parameters, without the zeros between groups."""
 
-    @property
-    def parameter_count(self) -> int:
-        """See `Part`."""
-        return self.trained
+    def _tensors(self, like: torch.Tensor) -> Iterator[torch.Tensor]:
+        return (tensor.to(like) for tensor in (self.down, self.up, self.down_bias, self.up_bias))
 
     def mapped(self, x: torch.Tensor) -> torch.Tensor:
         """See `InputMap`."""
-        down, up, down_bias, up_bias = (
-            tensor.to(x) for tensor in (self.down, self.up, self.down_bias, self.up_bias)
-        )
+        down, up, down_bias, up_bias = self._tensors(x)
         return (x @ down.T + down_bias) @ up.T + up_bias
 
     def matrix(self, layer: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """See `InputMap`."""
-        down, up, down_bias, up_bias = (
-            tensor.to(layer.weight) for tensor in (self.down, self.up, self.down_bias, self.up_bias)
-        )
+        down, up, down_bias, up_bias = self._tensors(layer.weight)
         return (up @ down).T, down_bias @ up.T + up_bias
 
 
@@ -120,7 +92,7 @@ class Experts(InputMap, frozen=True):
 
     @property
     def parameter_count(self) -> int:
-        """See `Part`."""
+        """Return the number of trained parameters, without S, which the layers share."""
         return int(self.down.numel() + self.up.numel())
 
     def mapped(self, x: torch.Tensor) -> torch.Tensor:
@@ -154,22 +126,23 @@ class LowRank(Struct, frozen=True):
 
     @property
     def parameter_count(self) -> int:
-        """See `Part`."""
+        """Return the number of trained parameters."""
         return int(self.down.numel() + self.up.numel())
 
     def attach(self, layer: Any) -> Any:
-        """See `Part`."""
+        """See `InputMap.attach`."""
         return layer.register_forward_hook(
             lambda _, inputs, out: out + self.scale * (inputs[0] @ self.down.to(out).T @ self.up.to(out).T)
         )
 
     def fold(self, layer: Any) -> None:
-        """See `Part`: the weight becomes W + s B A."""
-        import torch
+        """Fold the part into the layer, in its precision: the weight becomes W + s B A."""
+        down, up = self.down.to(layer.weight), self.up.to(layer.weight)
+        layer.weight.data = layer.weight.data + self.scale * (up @ down)
 
-        with torch.no_grad():
-            down, up = self.down.to(layer.weight), self.up.to(layer.weight)
-            layer.weight.data = layer.weight.data + self.scale * (up @ down)
+
+Part: TypeAlias = Bottleneck | Experts | LowRank
+"""A tuned part of one linear layer."""
 
 
 def block_diagonal(weight: torch.Tensor, hidden: int) -> torch.Tensor:

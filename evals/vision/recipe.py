@@ -66,27 +66,21 @@ class _RecipeFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     method: str
     backbone: Annotated[str, Meta(min_length=1)]
     tuned: Annotated[str, Meta(min_length=1)]
+    """A file, or for LoRA a peft folder."""
     weights: str = ""
+    """The file with the frozen weights; empty: the backbone's own."""
     name: str | None = None
+    """Short name for tables; None: the file's."""
     merge: bool = True
     preprocessing: str | PreprocessingChanges = "model"
     parameters: dict[str, Any] = {}
 
 
-class Recipe(Struct, frozen=True, kw_only=True):
+class Recipe(_RecipeFile, frozen=True, kw_only=True):
     """A tuned backbone."""
 
     path: Path
     name: str
-    """Short name for tables."""
-    method: str
-    backbone: str
-    tuned: str
-    """A file, or for LoRA a peft folder."""
-    weights: str
-    """The file with the frozen weights; empty: the backbone's own."""
-    merge: bool
-    preprocessing: str | PreprocessingChanges
     scale: float
 
     @property
@@ -138,7 +132,5 @@ def read(path: Path) -> Recipe:
         raise UnknownName("preprocessing", file.preprocessing, ["model", *PRESETS], source=path)
     if file.name is not None:
         check_short_name(file.name, path)
-    return Recipe(
-        path=path, name=file.name or short_name_from(path, "tuned"), method=file.method, backbone=file.backbone, tuned=file.tuned,
-        weights=file.weights, merge=file.merge, preprocessing=file.preprocessing, scale=scale,
-    )  # fmt: skip
+    name = file.name or short_name_from(path, "tuned")
+    return Recipe(**msgspec.structs.asdict(file) | {"path": path, "name": name, "scale": scale})

@@ -50,7 +50,7 @@ class TunedWeights(Struct, frozen=True, kw_only=True):
 
     @property
     def parameter_count(self) -> int:
-        """Return the number of trained parameters of the parts."""
+        """Return the number of trained parameters of the parts, without the tensors that replace others."""
         return sum(part.parameter_count for part in self.parts.values()) + self.shared
 
 

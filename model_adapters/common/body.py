@@ -1,11 +1,15 @@
-"""Parse text, reasoning and token counts from response bodies, whatever format a server uses for them."""
+"""Build request bodies, and parse text, reasoning and token counts from responses, in any server's format."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+from evals.types import Media, Prompt
 
 REASONING_FIELDS = (
     "reasoning_content",  # DeepSeek, LMDeploy, SGLang, vLLM to 0.10
@@ -117,6 +121,21 @@ def extract_reasoning(message: Mapping[str, Any]) -> str | None:
         if name in message and (text := extract_text(message[name])) is not None
     ]
     return next((text for text in candidates if text), candidates[0] if candidates else None)
+
+
+async def encode_media(prompt: Prompt, *kinds: str) -> dict[str, tuple[str, str]]:
+    """Return a prompt's media of these kinds as (MIME type, base64), by SHA-256; raises Rejected if one cannot be sent."""
+    encoded = {}
+    for part in (part for message in prompt.messages for part in message.parts):
+        if isinstance(part, Media) and part.kind in kinds:
+            from evals.data.media import payload, stored_path
+
+            if part.kind == "image":
+                mime_type, raw = await payload(part)
+            else:
+                mime_type, raw = "time_series/npy", await asyncio.to_thread(stored_path(part).read_bytes)
+            encoded[part.sha256] = (mime_type, b64encode(raw).decode())
+    return encoded
 
 
 def merge_fields(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:

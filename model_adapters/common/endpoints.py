@@ -56,12 +56,10 @@ class Call:
 class Endpoint:
     """One of several servers: its pace, its calls in flight, and how reliable it is."""
 
-    def __init__(
-        self, url: str, server: ServerClient, pace: Pace, on_change: Callable[[Endpoint], None]
-    ) -> None:
-        """`url`: without secrets. `on_change`: called after every change of its load, capacity or usability."""
+    def __init__(self, url: str, server: ServerClient, pace: Pace, balance: Balance[Endpoint]) -> None:
+        """`url`: without secrets. `balance`: updated after every change of its load, capacity or usability."""
         self.url, self.server, self.pace = url, server, pace
-        self._on_change = on_change
+        self._balance = balance
         self.calls: set[Call] = set()
         self.replies = self.losses = 0
         self.mean_s = 0.0
@@ -96,12 +94,12 @@ class Endpoint:
     def begin(self, call: Call) -> None:
         """Add a call in flight."""
         self.calls.add(call)
-        self._on_change(self)
+        self._balance.update(self)
 
     def end(self, call: Call) -> None:
         """Remove a call that has ended; this also reports the changes made by `on_reply` or `on_failure`."""
         self.calls.discard(call)
-        self._on_change(self)
+        self._balance.update(self)
 
     def on_reply(self, seconds: float) -> None:
         """Process a reply that took `seconds`."""
@@ -136,32 +134,12 @@ class Endpoint:
             self._pause_end.cancel()
         self._pause_end = loop.call_later(seconds, self.resume)
         self.paused = True
-        self._on_change(self)
+        self._balance.update(self)
 
     def resume(self) -> None:
         """End the pause."""
         self.paused, self._pause_end = False, None
-        self._on_change(self)
-
-    def reject(self, reason: str) -> None:
-        """Do not call the server again."""
-        self.rejection = reason
-        self._on_change(self)
-
-    def update_listing(self, *, removed: bool) -> None:
-        """Record whether the server was removed from the file of addresses."""
-        self.removed = removed
-        self._on_change(self)
-
-    def set_pace(self, pace: Pace) -> None:
-        """Replace the concurrency control."""
-        self.pace = pace
-        self._on_change(self)
-
-    def slow_down(self) -> None:
-        """Reduce the concurrency after a call exceeded its deadline."""
-        self.pace.slow_down()
-        self._on_change(self)
+        self._balance.update(self)
 
     def is_slower(self, other: Endpoint, now: float) -> bool:
         """Return whether this server is so much slower than another that its calls should be moved there."""
@@ -204,7 +182,8 @@ class SharedPace:
     def slow_down(self) -> None:
         """Slow down all servers after a call exceeded its deadline."""
         for endpoint in self._endpoints:
-            endpoint.slow_down()
+            endpoint.pace.slow_down()
+            self._balance.update(endpoint)
 
 
 class Endpoints:
@@ -228,7 +207,8 @@ class Endpoints:
         """Return the limit on calls in flight; `fixed`: the user's limit for all servers together."""
         self._fixed = fixed
         for endpoint in self._endpoints.values():
-            endpoint.set_pace(self._new_pace())
+            endpoint.pace = self._new_pace()
+            self._balance.update(endpoint)
         return SharedPace(self._endpoints.values(), self._balance)
 
     def _new_pace(self) -> Pace:
@@ -323,7 +303,8 @@ class Endpoints:
         """
         if isinstance(error, Gone | OutOfQuota) or (isinstance(error, Fatal) and not endpoint.replies):
             if not endpoint.rejection:
-                endpoint.reject(str(error))
+                endpoint.rejection = str(error)
+                self._balance.update(endpoint)
                 notice(f"endpoints: {endpoint.url} is not called again: {error}")
         elif pause_s := endpoint.on_failure(error):
             endpoint.pause(pause_s)
@@ -338,11 +319,12 @@ class Endpoints:
         for url in urls:
             if url not in self._endpoints:
                 server, pace = self._connect(url), self._new_pace()
-                endpoint = Endpoint(without_secrets(url), server, pace, self._balance.update)
+                endpoint = Endpoint(without_secrets(url), server, pace, self._balance)
                 endpoint.server.add_headers(self._headers)
                 self._endpoints[url] = endpoint
         for url, endpoint in self._endpoints.items():
-            endpoint.update_listing(removed=url not in listed)
+            endpoint.removed = url not in listed
+            self._balance.update(endpoint)
 
     def _schedule_check(self, after_s: float) -> None:
         if self._pending_check is None:

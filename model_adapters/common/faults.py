@@ -114,6 +114,11 @@ class Fault(NamedTuple):
     status: int | None = None
     """The HTTP status equivalent to the error's code; None if it has no known code."""
 
+    @property
+    def wait_s(self) -> float | None:
+        """Return the wait stated in the body, or else in the message."""
+        return self.retry_after_s if self.retry_after_s is not None else wait_in_message_s(self.message)
+
 
 def parse_fault(raw: bytes) -> Fault:
     """Parse an error body; text in another format becomes the message itself."""
@@ -284,16 +289,8 @@ def error_in_200(raw: bytes, url: str, *, description: str) -> ModelError:
     an exhausted quota ends it; any other error is a BadReply, which is retried.
     """
     fault = parse_fault(raw)
-    status = fault.status
-    if status is None:
-        status = _status_from_message(fault.message[:160].lower())
+    status = _status_from_message(fault.message[:160].lower()) if fault.status is None else fault.status
     if status is None:
         return BadReply(f"200 {description} from {url}: {fault.message}")
-    wait_s = fault.retry_after_s if fault.retry_after_s is not None else wait_in_message_s(fault.message)
-    return from_status(
-        status,
-        f"{fault.message} (in a 200 from {url})",
-        codes=fault.codes,
-        retry_after_s=wait_s,
-        param=fault.param,
-    )
+    message = f"{fault.message} (in a 200 from {url})"
+    return from_status(status, message, codes=fault.codes, retry_after_s=fault.wait_s, param=fault.param)

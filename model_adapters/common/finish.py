@@ -96,18 +96,11 @@ def parse_finish_reason(reason: Any, url: str, *, detail: str = "") -> FinishRea
         return FinishReason("stop", f"{UNKNOWN_FINISH}none given")
     word = str(reason)[:MAX_REASON_LENGTH]
     word_meaning = meaning(word)
-    if word_meaning == "abort":
-        raise ServerFault(f"the server aborted the reply: {_with_detail(word, detail)} ({url})")
-    if word_meaning == "error":
-        raise ServerFault(f"the reply broke off: {_with_detail(word, detail)} ({url})")
+    if word_meaning == "abort" or word_meaning == "error":
+        event = "the server aborted the reply" if word_meaning == "abort" else "the reply broke off"
+        raise ServerFault(f"{event}: {f'{word} {detail}'.strip()} ({url})")
     if word_meaning == "tools":
         return FinishReason("stop", TOOL_CALLS)
-    return (
-        FinishReason("stop", f"{UNKNOWN_FINISH}{word}")
-        if word_meaning is None
-        else FinishReason(word_meaning)
-    )
-
-
-def _with_detail(word: str, detail: str) -> str:
-    return f"{word} {detail}".strip()
+    if word_meaning is None:
+        return FinishReason("stop", f"{UNKNOWN_FINISH}{word}")
+    return FinishReason(word_meaning)

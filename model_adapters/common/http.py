@@ -12,7 +12,7 @@ import re
 import socket
 import time
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
@@ -22,7 +22,7 @@ from evals.calls.secrets import Mask, api_key, is_secret_name, url_secrets
 from evals.data.loose_json import to_strict_json
 from evals.errors import BadReply, Disconnected, Fatal, ModelError, RateLimit, UsageError, from_status
 from evals.model_adapters.common.faults import parse_fault
-from evals.model_adapters.common.retry_after import requested_wait_s, wait_in_message_s
+from evals.model_adapters.common.retry_after import requested_wait_s
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -208,15 +208,11 @@ class Client:
         fault = parse_fault(raw)
         headers = {name.lower(): value for name, value in response.headers.items()}
         wait_s = requested_wait_s(headers)
-        if wait_s is None:
-            wait_s = (
-                fault.retry_after_s if fault.retry_after_s is not None else wait_in_message_s(fault.message)
-            )
         return from_status(
             response.status,
             f"{self.without_key(fault.message)} ({url}){self._url_hint(response.status)}",
             codes=fault.codes,
-            retry_after_s=wait_s,
+            retry_after_s=fault.wait_s if wait_s is None else wait_s,
             param=fault.param,
         )
 
@@ -246,7 +242,7 @@ async def _read_body(response: ClientResponse, max_bytes: int, *, url: str) -> b
         size += len(chunk)
         if size > max_bytes:
             raise BadReply(f"more than {max_bytes >> 20} MiB from {url}")
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    return b"".join(chunks)
 
 
 def _reason(error: Exception) -> str:
@@ -313,8 +309,7 @@ def _decode_leniently(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
         value = json.loads(raw, strict=False)
     except (ValueError, RecursionError):
         return decoder.decode(raw)
-    converted: T = msgspec.convert(value, decoder.type)
-    return converted
+    return cast("T", msgspec.convert(value, decoder.type))
 
 
 def credentials(vendor: str, rest: str, *, base: str, key_variables: Sequence[str] = ()) -> tuple[str, str]:

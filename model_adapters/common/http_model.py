@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from evals.errors import Filtered
-from evals.model_adapters.common.body import as_object
+from evals.model_adapters.common.body import Content, as_object, parse_content
 from evals.model_adapters.common.faults import error_in_200, invalid_response, parse_fault
 from evals.model_adapters.common.http import Client, decode
 from evals.model_adapters.common.rejected_fields import NESTED_SETTINGS, RejectedFields
@@ -72,6 +72,14 @@ class HttpModel:
     async def close(self) -> None:
         """Close the connections."""
         await self.client.close()
+
+
+def checked_content(content: Any, raw: bytes, display_url: str) -> Content:
+    """Parse a message's content; raises BadReply if it is neither text nor a list of parts."""
+    try:
+        return parse_content(content)
+    except TypeError as error:
+        raise invalid_response(raw, error, display_url) from None
 
 
 def decode_response(decoder: msgspec.json.Decoder[T], raw: bytes, display_url: str) -> T:

@@ -39,50 +39,44 @@ class Rule(Struct, frozen=True, kw_only=True):
     thinking_off: Mapping[str, Any] | None = None
     """Request fields that switch reasoning off; None: not possible."""
 
+    def thinking_fields(self, model: str, sampling: Sampling) -> Mapping[str, Any]:
+        """Return the request fields that switch reasoning on or off; raises UsageError if the model cannot do so."""
+        if sampling.thinking is None:
+            return {}
+        if (switch := self.thinking_on if sampling.thinking else self.thinking_off) is None:
+            option, reason = ("", "does not reason") if sampling.thinking else ("no-", "always reasons")
+            raise UsageError(f"--{option}thinking: {model} {reason}")
+        return switch
 
-def find_rule(rules: Sequence[Rule], name: str) -> Rule:
+    def unsupported_settings(self, sampling: Sampling) -> list[str]:
+        """Return the names of the settings that are set but not supported by the model."""
+        reasons = self.reasons_by_default if sampling.thinking is None else sampling.thinking
+        unsupported = self.unsupported | (self.unsupported_if_reasoning if reasons else frozenset())
+        return [
+            name for name in SETTINGS if name in unsupported and getattr(sampling, name) not in (None, ())
+        ]
+
+    def supported(self, sampling: Sampling) -> Sampling:
+        """Return the sampling parameters without settings that the model does not support."""
+        names = self.unsupported_settings(sampling)
+        return structs.replace(sampling, **{name: () if name == "stop" else None for name in names})
+
+    def remarks(self, model: str, sampling: Sampling) -> list[str]:
+        """Return the notes on settings for the run's card; raises UsageError like `thinking_fields`."""
+        self.thinking_fields(model, sampling)
+        names = self.unsupported_settings(sampling)
+        notes = []
+        if omitted := [setting for setting in names if setting != "stop"]:
+            pronoun = "them" if len(omitted) > 1 else "it"
+            notes.append(f"{', '.join(omitted)} not sent: {model} does not support {pronoun}")
+        if "stop" in names:
+            notes.append(f"stop sequences are applied by the harness: {model} does not support them")
+        return notes
+
+
+def find_rule(rules: Sequence[Rule], model: str) -> Rule:
     """Return the row for a model: the first that matches its name, else the last."""
-    return next((rule for rule in rules if re.match(rule.models, name.lower())), rules[-1])
-
-
-def thinking_fields(rule: Rule, name: str, *, thinking: bool | None) -> Mapping[str, Any]:
-    """Return the request fields that switch reasoning on or off; raises UsageError if the model cannot do so."""
-    if thinking is None:
-        return {}
-    switch = rule.thinking_on if thinking else rule.thinking_off
-    if switch is None:
-        raise UsageError(
-            f"--thinking: {name} does not reason" if thinking else f"--no-thinking: {name} always reasons"
-        )
-    return switch
-
-
-def unsupported_settings(rule: Rule, sampling: Sampling) -> list[str]:
-    """Return the names of the settings that are set but not supported by the model."""
-    reasons = rule.reasons_by_default if sampling.thinking is None else sampling.thinking
-    unsupported = rule.unsupported | rule.unsupported_if_reasoning if reasons else rule.unsupported
-    return [name for name in SETTINGS if name in unsupported and getattr(sampling, name) not in (None, ())]
-
-
-def supported_sampling(rule: Rule, sampling: Sampling) -> Sampling:
-    """Return the sampling parameters without settings that the model does not support."""
-    names = unsupported_settings(rule, sampling)
-    if not names:
-        return sampling
-    return structs.replace(sampling, **{name: () if name == "stop" else None for name in names})
-
-
-def remarks(rule: Rule, name: str, sampling: Sampling) -> list[str]:
-    """Return the notes on settings for the run's card; raises UsageError like `thinking_fields`."""
-    thinking_fields(rule, name, thinking=sampling.thinking)
-    names = unsupported_settings(rule, sampling)
-    notes = []
-    if omitted := [setting for setting in names if setting != "stop"]:
-        pronoun = "them" if len(omitted) > 1 else "it"
-        notes.append(f"{', '.join(omitted)} not sent: {name} does not support {pronoun}")
-    if "stop" in names:
-        notes.append(f"stop sequences are applied by the harness: {name} does not support them")
-    return notes
+    return next((rule for rule in rules if re.match(rule.models, model.lower())), rules[-1])
 
 
 def truncate_at_stop(reply: Reply, stops: Sequence[str]) -> Reply:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import shlex
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from msgspec import structs
@@ -132,27 +133,29 @@ class LaunchedModel:
         self._clients.append(self._client)
         self._context_length = models.get(name)
 
-    async def _wait_until_ready(self) -> Server:
+    @asynccontextmanager
+    async def _ready_client(self) -> AsyncIterator[Server]:
+        """Yield the client of the server, once it is ready, for one call."""
         if (waiting := self.ready()) is not None:
             await waiting
         if self._client is None:
             raise Gone(f"{self.name}: its server was stopped")
-        return self._client
+        try:
+            yield self._client
+        except Disconnected as error:
+            raise await self._classify_disconnect(error) from None
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
         """Return the reply to one prompt; raises Disconnected, which is retried, if the server dies during the call."""
-        client = await self._wait_until_ready()
-        if sampling.max_tokens and self._context_length and sampling.max_tokens >= self._context_length:
-            sampling = self._without_max_tokens(sampling)
-        try:
+        async with self._ready_client() as client:
+            if sampling.max_tokens and self._context_length and sampling.max_tokens >= self._context_length:
+                sampling = self._without_max_tokens(sampling)
             try:
                 return await client.reply(prompt, sampling)
             except Context:
                 if sampling.max_tokens is None:
                     raise
                 return await client.reply(prompt, self._without_max_tokens(sampling))
-        except Disconnected as error:
-            raise await self._classify_disconnect(error) from None
 
     def _without_max_tokens(self, sampling: Sampling) -> Sampling:
         """Return the sampling parameters without max_tokens, which exceeds the context together with the prompt; note it on the card.
@@ -181,11 +184,8 @@ class LaunchedModel:
 
     async def logprobs(self, prompt: str, continuations: Sequence[str]) -> tuple[Likelihood, ...]:
         """See `LogProbs`."""
-        client = await self._wait_until_ready()
-        try:
+        async with self._ready_client() as client:
             return await client.logprobs(prompt, continuations)
-        except Disconnected as error:
-            raise await self._classify_disconnect(error) from None
 
     def backend(self) -> str:
         """See `SupportsReplyLikelihoods`."""
@@ -195,11 +195,8 @@ class LaunchedModel:
         self, exchanges: Sequence[tuple[Prompt, Reply]], sampling: Sampling, decoding: Decoding
     ) -> Sequence[TokenLikelihoods | ModelError]:
         """See `SupportsReplyLikelihoods`."""
-        client = await self._wait_until_ready()
-        try:
+        async with self._ready_client() as client:
             return await client.reply_likelihoods(exchanges, sampling, decoding)
-        except Disconnected as error:
-            raise await self._classify_disconnect(error) from None
 
     async def close(self) -> None:
         """Stop the server, with its child processes, if this process started it; close the clients."""

@@ -16,6 +16,7 @@ from evals.calls.pace import Pace
 from evals.errors import Disconnected, Fatal, RateLimit, ServerFault, UsageError
 from evals.model_adapters import server as server_adapter
 from evals.model_adapters.common.addresses import Addresses, split_urls
+from evals.model_adapters.common.balance import Balance
 from evals.model_adapters.common.endpoints import Endpoint, Endpoints
 from evals.records.store import Run
 from evals.run.job import Job
@@ -187,7 +188,7 @@ async def test_calls_to_a_server_at_its_rate_limit_move_to_the_others(tmp_path: 
 
 
 async def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
-    endpoint = Endpoint("http://x", SimulatedServer(), Pace(), lambda endpoint: None)
+    endpoint = Endpoint("http://x", SimulatedServer(), Pace(), Balance())
     endpoint.pause(0.1)
     endpoint.pause(0.01)
     await asyncio.sleep(0.03)
