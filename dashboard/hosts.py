@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -32,15 +33,9 @@ def names_this_machine(host: str, address: str) -> bool:
         return True
     if address not in WILDCARD:
         return False
-    return name == socket.gethostname().lower() or _is_ip_address(name)
-
-
-def _is_ip_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
+    with suppress(ValueError):
+        return bool(ip_address(name))
+    return name == socket.gethostname().lower()
 
 
 class HostCheck:

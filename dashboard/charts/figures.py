@@ -6,7 +6,7 @@ Colour is never the only carrier of information: shape, position or text conveys
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import altair as alt
@@ -72,46 +72,46 @@ LEGEND = alt.Legend(title=None, orient="bottom", columns=2, labelLimit=170)
 
 def scatter(points: pd.DataFrame, *, dark: bool) -> Figure:
     """Draw science against general ability: measured models as filled points with error bars, reported ones as hollow points."""
-    colours = alt.Scale(domain=list(KINDS), range=list(palette(dark=dark)[:2]))
-    shapes = alt.Scale(domain=list(KINDS), range=["circle", "diamond"])
-    kind_shape = alt.Shape("kind:N", scale=shapes, legend=LEGEND)
+    titles = {"general": "general: mean, %", "science": "science: mean, %"}
+    kind_shape = coded(alt.Shape, "kind", zip(KINDS, ("circle", "diamond"), strict=True), LEGEND)
     base = alt.Chart(place_labels(points, "general", "science")).encode(
-        _axis(alt.X, "general"),
-        _axis(alt.Y, "science"),
-        alt.Color("kind:N", scale=colours, legend=LEGEND),
-        tooltip=["model:N", "kind:N", "protocol:N", *_tooltips(("general", "science"), ".1f")],
+        _axis(alt.X, "general", titles["general"]),
+        _axis(alt.Y, "science", titles["science"]),
+        coded(alt.Color, "kind", zip(KINDS, palette(dark=dark), strict=False), LEGEND),
+        tooltip=["model:N", "kind:N", "protocol:N", *tooltips(("general", "science"), ".1f")],
     )
-    layers = _point_labels(base, _axis(alt.Y, "science", "_name"), dark=dark)
+    layers = _point_labels(base, _axis(alt.Y, "science_name", titles["science"]), dark=dark)
     kinds = set(points["kind"])
     if "reported" in kinds:
-        hollow = base.transform_filter("datum.kind == 'reported'").mark_point(
-            size=90, strokeWidth=2, opacity=1
-        )
-        layers.append(hollow.encode(shape=kind_shape))
+        hollow = base.transform_filter("datum.kind == 'reported'")
+        layers.append(hollow.mark_point(size=90, strokeWidth=2, opacity=1).encode(shape=kind_shape))
     if "measured" in kinds:
         measured = base.transform_filter("datum.kind == 'measured'")
-        horizontal_bars = measured.mark_rule(strokeWidth=1.5).encode(
-            _axis(alt.X, "general", "_low"), alt.X2("general_high:Q")
-        )
-        vertical_bars = measured.mark_rule(strokeWidth=1.5).encode(
-            _axis(alt.Y, "science", "_low"), alt.Y2("science_high:Q")
-        )
-        markers = measured.mark_point(size=90, filled=True, opacity=1).encode(shape=kind_shape)
-        layers += [horizontal_bars, vertical_bars, markers]
+        layers += [
+            measured.mark_rule(strokeWidth=1.5).encode(
+                _axis(channel, f"{name}_low", titles[name]), high_channel(f"{name}_high:Q")
+            )
+            for name, channel, high_channel in (("general", alt.X, alt.X2), ("science", alt.Y, alt.Y2))
+        ]
+        layers.append(measured.mark_point(size=90, filled=True, opacity=1).encode(shape=kind_shape))
     return alt.layer(*layers).properties(height=460)
 
 
-def _tooltips(names: Sequence[str], number_format: str) -> list[alt.Tooltip]:
+def tooltips(names: Sequence[str], number_format: str) -> list[alt.Tooltip]:
+    """Return tooltips of numeric columns."""
     return [alt.Tooltip(f"{name}:Q", format=number_format) for name in names]
 
 
-def _axis(channel: type[alt.X] | type[alt.Y], name: str, suffix: str = "") -> Any:
-    return channel(
-        f"{name}{suffix}:Q",
-        title=f"{name}: mean, %",
-        scale=alt.Scale(zero=False, padding=24),
-        axis=alt.Axis(tickCount=6),
-    )
+def coded(channel: Any, column: str, codes: Iterable[tuple[str, str]], legend: alt.Legend | None) -> Any:
+    """Return a channel that shows a column's categories by colours or shapes; `codes`: (category, colour or shape)."""
+    domain, codes_of_domain = zip(*codes, strict=True)
+    scale = alt.Scale(domain=list(domain), range=list(codes_of_domain))
+    return channel(f"{column}:N", scale=scale, legend=legend)
+
+
+def _axis(channel: type[alt.X] | type[alt.Y], column: str, title: str, *, padding: int = 24) -> Any:
+    scale = alt.Scale(zero=False, padding=padding)
+    return channel(f"{column}:Q", title=title, scale=scale, axis=alt.Axis(tickCount=6))
 
 
 def _padded_scale(values: pd.Series[float]) -> alt.Scale:
@@ -234,7 +234,7 @@ def grouped_bars(
     colours = alt.Scale(domain=models, range=[palette(dark=dark)[i % 8] for i in range(len(models))])
     legend = alt.Legend(title=None, orient="bottom", columns=columns, labelLimit=300)
     y_scale, digits = (alt.Scale(domain=[0, 100]), 1) if unit == "%" else (alt.Scale(zero=True), 2)
-    numbers = _tooltips(("value", "low", "high"), f".{digits}f")
+    numbers = tooltips(("value", "low", "high"), f".{digits}f")
     base = alt.Chart(bars_frame).encode(tooltip=["model:N", "kind:N", "suite:N", *numbers])
     measured = "datum.kind == 'measured'"
     bars = base.mark_bar(strokeWidth=1.5).encode(
@@ -259,7 +259,7 @@ def running_mean(table: pd.DataFrame, *, dark: bool) -> Figure:
     frame = table.assign(**{name: 100 * table[name] for name in ("mean", "low", "high")})
     base = alt.Chart(frame).encode(
         alt.X("n:Q", title="records scored", axis=alt.Axis(tickMinStep=1, tickCount=6)),
-        tooltip=["n:Q", *_tooltips(("mean", "low", "high"), ".1f")],
+        tooltip=["n:Q", *tooltips(("mean", "low", "high"), ".1f")],
     )
     band = base.mark_area(color=blue, opacity=0.2).encode(
         alt.Y("low:Q", title="%", scale=alt.Scale(domain=[0, 100])), alt.Y2("high:Q")
@@ -267,7 +267,7 @@ def running_mean(table: pd.DataFrame, *, dark: bool) -> Figure:
     return alt.layer(band, base.mark_line(color=blue).encode(alt.Y("mean:Q"))).properties(height=220)
 
 
-OPTIMAL, DOMINATED = "Pareto-optimal", "dominated"
+STATUSES = ("Pareto-optimal", "dominated")
 
 
 def pareto(table: pd.DataFrame, cost: str, titles: tuple[str, str], *, dark: bool) -> Figure:
@@ -279,23 +279,22 @@ def pareto(table: pd.DataFrame, cost: str, titles: tuple[str, str], *, dark: boo
     cost_title, unit = titles
     scale = 100.0 if unit.endswith("%") else 1.0
     frame = table.assign(**{name: scale * table[name] for name in ("value", "low", "high")})
-    frame["status"] = frame["optimal"].map({True: OPTIMAL, False: DOMINATED})
-    statuses = [OPTIMAL, DOMINATED]
+    frame["status"] = frame["optimal"].map(dict(zip((True, False), STATUSES, strict=True)))
+    colours, shapes, fills = (
+        list(zip(STATUSES, codes, strict=True))
+        for codes in ((blue, orange), ("circle", "diamond"), (blue, "transparent"))
+    )
     frame["name"] = frame["model"] if len(frame) <= MAX_LABELS else frame["model"].where(frame["optimal"], "")
     base = alt.Chart(place_labels(frame, cost, "value", name="name")).encode(
         alt.X(f"{cost}:Q", title=cost_title, scale=_padded_scale(table[cost]), axis=alt.Axis(tickCount=6)),
-        alt.Color("status:N", scale=alt.Scale(domain=statuses, range=[blue, orange]), legend=LEGEND),
-        tooltip=["model:N", *_tooltips(("value", cost), ".4g"), "n:Q"],
+        coded(alt.Color, "status", colours, LEGEND),
+        tooltip=["model:N", *tooltips(("value", cost), ".4g"), "n:Q"],
     )
-    score = alt.Y("value:Q", title=unit, scale=alt.Scale(zero=False, padding=24), axis=alt.Axis(tickCount=6))
+    score = _axis(alt.Y, "value", unit)
     line = base.transform_filter("datum.optimal").mark_line(interpolate="step-after", color=blue, opacity=0.6)
     error_bars = base.mark_rule(strokeWidth=1.5).encode(alt.Y("low:Q", title=unit), alt.Y2("high:Q"))
     markers = base.mark_point(size=80, opacity=1, strokeWidth=2).encode(
-        score,
-        shape=alt.Shape(
-            "status:N", scale=alt.Scale(domain=statuses, range=["circle", "diamond"]), legend=LEGEND
-        ),
-        fill=alt.Fill("status:N", scale=alt.Scale(domain=statuses, range=[blue, "transparent"]), legend=None),
+        score, coded(alt.Shape, "status", shapes, LEGEND), coded(alt.Fill, "status", fills, None)
     )
     names = _point_labels(base, alt.Y("value_name:Q", title=unit), dark=dark)
     return alt.layer(line.encode(score), error_bars, markers, *names).properties(height=380)
@@ -309,35 +308,22 @@ def history(table: pd.DataFrame, unit: str, *, dark: bool) -> Figure:
     blue, orange, green, _, yellow, _, grey, _ = palette(dark=dark)
     frame = table.assign(gate=table["verdict"].replace({"": "first"}))
     domain = [name or "first" for name in GATE_VERDICTS]
-    colours = alt.Scale(domain=domain, range=[green, orange, yellow, grey, blue])
-    shapes = alt.Scale(domain=domain, range=["circle", "triangle-down", "square", "cross", "diamond"])
+    colours = zip(domain, (green, orange, yellow, grey, blue), strict=True)
+    shapes = zip(domain, ("circle", "triangle-down", "square", "cross", "diamond"), strict=True)
     started = alt.Tooltip("started:T", format="%Y-%m-%d %H:%M")
+    numbers = tooltips(("value", "low", "high"), ".4g")
+    time_axis = alt.Axis(tickCount=5, format="%Y-%m-%d", labelOverlap=True)
     base = alt.Chart(frame).encode(
-        alt.X(
-            "started:T",
-            title=None,
-            scale=alt.Scale(padding=16),
-            axis=alt.Axis(tickCount=5, format="%Y-%m-%d", labelOverlap=True),
-        ),
-        tooltip=[
-            started,
-            "model:N",
-            "run:N",
-            *_tooltips(("value", "low", "high"), ".4g"),
-            "n:Q",
-            "gate:N",
-            "changed:N",
-        ],
+        alt.X("started:T", title=None, scale=alt.Scale(padding=16), axis=time_axis),
+        tooltip=[started, "model:N", "run:N", *numbers, "n:Q", "gate:N", "changed:N"],
     )
-    score = alt.Y("value:Q", title=unit, scale=alt.Scale(zero=False, padding=16), axis=alt.Axis(tickCount=6))
+    score = _axis(alt.Y, "value", unit, padding=16)
     change_rules = base.transform_filter("datum.changed != ''").mark_rule(
         strokeDash=[5, 4], color=ink(dark=dark), opacity=0.6
     )
     line = base.mark_line(color=blue, opacity=0.5).encode(score, detail="segment:N")
     bars = base.mark_rule(strokeWidth=1.5, color=blue).encode(alt.Y("low:Q", title=unit), alt.Y2("high:Q"))
     markers = base.mark_point(size=90, filled=True, opacity=1).encode(
-        score,
-        alt.Color("gate:N", scale=colours, legend=LEGEND),
-        alt.Shape("gate:N", scale=shapes, legend=LEGEND),
+        score, coded(alt.Color, "gate", colours, LEGEND), coded(alt.Shape, "gate", shapes, LEGEND)
     )
     return alt.layer(change_rules, line, bars, markers).properties(height=360)

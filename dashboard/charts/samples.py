@@ -6,11 +6,12 @@ import altair as alt
 import pandas as pd
 
 from evals.dashboard.charts.colours import palette
-from evals.dashboard.charts.figures import Figure
+from evals.dashboard.charts.figures import Figure, coded, tooltips
 
 AXIS = alt.Axis(tickCount=6)
 """An axis for which Vega draws at most eight ticks."""
 GREY = "#8a93a0"
+LEGEND = alt.Legend(orient="top", title=None, labelLimit=320, columns=1)
 
 
 def series(frame: pd.DataFrame, *, dark: bool) -> alt.FacetChart:
@@ -45,14 +46,8 @@ def forest(
     label_by_result = dict(zip(("B better", "A better", "n.s."), labels, strict=True))
     shapes = dict(zip(labels, ("triangle-right", "triangle-left", "circle"), strict=True))
     data = frame.assign(result=frame["result"].map(label_by_result))
-    return _intervals(
-        data,
-        shapes,
-        title=f"{letters[1]} − {letters[0]}, {unit}",
-        reference=0.0,
-        number_format="+.3f",
-        dark=dark,
-    )
+    title = f"{letters[1]} − {letters[0]}, {unit}"
+    return _intervals(data, shapes, title=title, reference=0.0, number_format="+.3f", dark=dark)
 
 
 def _intervals(
@@ -66,19 +61,16 @@ def _intervals(
 ) -> Figure:
     """Plot values with their intervals, a row per label, and a line at `reference`; `shapes`: `result` -> point shape."""
     blue, orange, *_ = palette(dark=dark)
-    labels = list(shapes)
-    legend = alt.Legend(orient="top", title=None, labelLimit=320, columns=1)
-    colour = alt.Color("result:N", scale=alt.Scale(domain=labels, range=[blue, orange, GREY]), legend=legend)
-    shape = alt.Shape("result:N", scale=alt.Scale(domain=labels, range=list(shapes.values())), legend=legend)
     label_axis = alt.Axis(labelLimit=150, labelFlush=False, labelBound=False, ticks=False)
-    numbers = [alt.Tooltip(f"{name}:Q", format=number_format) for name in ("value", "low", "high")]
+    numbers = tooltips(("value", "low", "high"), number_format)
     base = alt.Chart(frame).encode(
         alt.Y("label:N", sort=list(frame["label"]), title=None, axis=label_axis),
-        colour,
-        tooltip=["label:N", *numbers, alt.Tooltip("n:Q", format=",")],
+        coded(alt.Color, "result", zip(shapes, (blue, orange, GREY), strict=True), LEGEND),
+        tooltip=["label:N", *numbers, *tooltips(["n"], ",")],
     )
     axis = alt.X("low:Q", title=title, scale=alt.Scale(zero=reference == 0), axis=AXIS)
     lines = base.mark_rule(strokeWidth=2).encode(axis, alt.X2("high:Q"))
+    shape = coded(alt.Shape, "result", shapes.items(), LEGEND)
     markers = base.mark_point(filled=True, size=70, opacity=1).encode(alt.X("value:Q"), shape)
     reference_line = (
         alt.Chart(pd.DataFrame({"x": [reference]})).mark_rule(strokeDash=[4, 3], color=GREY).encode(x="x:Q")
@@ -100,14 +92,10 @@ def outcome_bars(frame: pd.DataFrame, outcome_colours: dict[str, str]) -> Figure
             stack="zero",
         ),
         order=alt.Order("position:Q"),
-        tooltip=["run:N", "outcome:N", alt.Tooltip("n:Q", format=","), alt.Tooltip("share:Q", format=".1%")],
+        tooltip=["run:N", "outcome:N", *tooltips(["n"], ","), *tooltips(["share"], ".1%")],
     )
-    bars = base.mark_bar(height=20).encode(
-        alt.Color(
-            "outcome:N", scale=alt.Scale(domain=list(outcome_colours), range=list(outcome_colours.values())),
-            legend=alt.Legend(orient="top", title=None, columns=2, labelLimit=170),
-        )
-    )  # fmt: skip
+    legend = alt.Legend(orient="top", title=None, columns=2, labelLimit=170)
+    bars = base.mark_bar(height=20).encode(coded(alt.Color, "outcome", outcome_colours.items(), legend))
     return alt.layer(bars).properties(height=alt.Step(30), width="container")
 
 
@@ -127,14 +115,13 @@ def lengths(frame: pd.DataFrame, *, unit: str, score_title: str, dark: bool) -> 
     base = alt.Chart(frame).encode(
         alt.X("length:N", sort=order, title=f"length of the reply, {unit}", axis=alt.Axis(labelAngle=-35))
     )
-    tooltip = [alt.Tooltip("length:N", title=unit), alt.Tooltip("value:Q", format=".4g"), alt.Tooltip("n:Q", format=","),
-           alt.Tooltip("others:Q", format=".4g"), alt.Tooltip("truncated:Q", format=".1%")]  # fmt: skip
-    series_names = ["this run", "other runs, same samples"]
-    legend = alt.Legend(orient="top", title=None, labelLimit=320, columns=1)
-    colour = alt.Color("series:N", scale=alt.Scale(domain=series_names, range=[blue, orange]), legend=legend)
-    shape = alt.Shape(
-        "series:N", scale=alt.Scale(domain=series_names, range=["circle", "diamond"]), legend=legend
-    )
+    tooltip = [
+        alt.Tooltip("length:N", title=unit), *tooltips(["value"], ".4g"), *tooltips(["n"], ","), *tooltips(["others"], ".4g"),
+        *tooltips(["truncated"], ".1%"),
+    ]  # fmt: skip
+    names = ("this run", "other runs, same samples")
+    colour = coded(alt.Color, "series", zip(names, (blue, orange), strict=True), LEGEND)
+    shape = coded(alt.Shape, "series", zip(names, ("circle", "diamond"), strict=True), LEGEND)
     lines = base.mark_rule(color=blue, strokeWidth=2).encode(
         alt.Y("value_low:Q", title=score_title, scale=alt.Scale(zero=True), axis=AXIS), alt.Y2("value_high:Q")
     )
@@ -142,10 +129,7 @@ def lengths(frame: pd.DataFrame, *, unit: str, score_title: str, dark: bool) -> 
         base.transform_calculate(series=f"'{name}'")
         .mark_point(filled=is_filled, size=size, opacity=1)
         .encode(alt.Y(f"{column}:Q"), colour, shape, tooltip=tooltip)
-        for name, column, is_filled, size in (
-            (series_names[0], "value", True, 70),
-            (series_names[1], "others", False, 60),
-        )
+        for name, column, is_filled, size in ((names[0], "value", True, 70), (names[1], "others", False, 60))
     )
     layers = [lines, this_run, other_runs] if frame["others"].notna().any() else [lines, this_run]
     return alt.layer(*layers).properties(height=360, width="container")

@@ -347,6 +347,8 @@ def discordant(sample_pairs: PairedSamples) -> pd.DataFrame:
     Among equal contributions, the most surprising come first: losses on samples that most other runs get right, and gains
     on samples that few get right.
     """
+    import numpy as np
+
     frame = sample_pairs.frame
     is_changed = frame["quadrant"].isin(["only A", "only B", "A better", "B better"]) | (
         (frame["quadrant"] == NOT_PAIRED) & (frame["a"] != frame["b"])
@@ -354,14 +356,13 @@ def discordant(sample_pairs: PairedSamples) -> pd.DataFrame:
     rows = frame[is_changed].copy()
     others_right = rows["others"].fillna(0.5)
     is_lost = rows["quadrant"].isin(["only A", "A better", NOT_PAIRED])
-    rows["surprise"] = others_right.where(is_lost, 1.0 - others_right)
-    rows["size"] = rows["contribution"].abs().fillna(0.0).round(12)
-    rows = rows.sort_values(["size", "surprise"], ascending=False, kind="stable")
-    return rows.drop(columns=["surprise", "size"]).reset_index(drop=True)
+    surprise = others_right.where(is_lost, 1.0 - others_right)
+    size = rows["contribution"].abs().fillna(0.0).round(12)
+    return rows.iloc[np.lexsort((-surprise, -size))].reset_index(drop=True)
 
 
 def count_quadrants(sample_pairs: PairedSamples) -> dict[str, int]:
     """Return the number of samples in each quadrant; `NOT_PAIRED` is included only if there are such samples."""
     counts = sample_pairs.frame["quadrant"].value_counts()
     names = (*(BINARY_QUADRANTS if sample_pairs.is_binary else GRADED_QUADRANTS), NOT_PAIRED)
-    return {name: int(counts.get(name, 0)) for name in names if name != NOT_PAIRED or counts.get(name, 0)}
+    return {name: int(counts.get(name, 0)) for name in names if name != NOT_PAIRED or name in counts}

@@ -61,6 +61,10 @@ class Entry(Struct, frozen=True, kw_only=True):
         """Return whether the headline has a value."""
         return self.headline is not None and self.headline.value is not None
 
+    def precedence(self) -> tuple[bool, float]:
+        """Return a key under which the newest complete run, or the newest if none is complete, is the largest."""
+        return self.card.complete, self.card.started
+
     @property
     def configuration(self) -> tuple[str, str, str]:
         """Return the suite, the protocol and the hash of the data, which comparable runs have in common."""

@@ -202,7 +202,7 @@ def _build(entries: Sequence[Entry]) -> Board:
             estimate=run.headline, entry=run, coverage=run.card.coverage, runs=len(runs)
         )
         for (row, column), runs in groups.items()
-        if (run := _displayed_run(runs)).headline
+        if (run := max(runs, key=Entry.precedence)).headline
     }
     means = _mean_cells(cells, labels)
     mean_labels = name_columns({column for _, column in means})
@@ -232,11 +232,6 @@ def _mark_temperatures(cells: Mapping[_CellKey, Cell]) -> dict[_CellKey, Cell]:
             is_unusual = temperature_text(cell.entry.card) != counts[label].most_common(1)[0][0]
             marked_cells[row, label] = structs.replace(cell, has_unusual_temperature=is_unusual)
     return marked_cells
-
-
-def _displayed_run(runs: Sequence[Entry]) -> Entry:
-    """Return the newest complete run, or the newest if none is complete."""
-    return max(runs, key=lambda entry: (entry.card.complete, entry.card.started))
 
 
 def _is_superseded_subset(

@@ -41,7 +41,7 @@ def comparable_runs(entry: Entry, entries: Sequence[Entry]) -> list[Entry]:
         is_other_model = model != entry.card.model and not model.startswith(BASELINE)
         if is_other_model and other.configuration == entry.configuration:
             current = runs_by_model.setdefault(model, other)
-            runs_by_model[model] = max(current, other, key=lambda run: (run.card.complete, run.card.started))
+            runs_by_model[model] = max(current, other, key=Entry.precedence)
     return list(runs_by_model.values())[-MAX_OTHER_MODELS:]
 
 
@@ -203,19 +203,15 @@ def lengths(entry: Entry, others: Sequence[Entry] = ()) -> LengthBins | None:
 
 
 def _bin_row(replies: pd.DataFrame, bounds: stats.Bounds | None) -> tuple[Any, ...]:
-    mean = _mean_with_interval(replies["value"].tolist(), replies["cluster"].tolist(), bounds)
+    values, clusters = replies["value"].tolist(), replies["cluster"].tolist()
+    if bounds and len(set(clusters)) == len(values) and all(value in bounds for value in values):
+        mean = stats.proportion(sum(values), len(values))
+    else:
+        mean = stats.clustered_mean(values, clusters, bounds=bounds)
     return (
         int(replies["length"].min()), int(replies["length"].max()), len(replies), mean.value, mean.low, mean.high,
         float(replies["truncated"].mean()), replies["others"].mean(),
     )  # fmt: skip
-
-
-def _mean_with_interval(
-    values: Sequence[float], clusters: Sequence[str], bounds: stats.Bounds | None
-) -> stats.Interval:
-    if bounds and len(set(clusters)) == len(values) and all(value in bounds for value in values):
-        return stats.proportion(sum(values), len(values))
-    return stats.clustered_mean(values, clusters, bounds=bounds)
 
 
 def _mean_by_sample(others: Sequence[Entry]) -> dict[str, float]:

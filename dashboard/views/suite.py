@@ -16,6 +16,7 @@ from evals.dashboard.tables.frames import Entry
 from evals.dashboard.tables.sample import NOT_RIGHT
 from evals.dashboard.untrusted import text as safe
 from evals.dashboard.views import pickers
+from evals.dashboard.views.pickers import MAX_OTHER_RUNS
 from evals.errors import EvalsError
 from evals.plain import count_of
 from evals.types import Estimate
@@ -175,14 +176,6 @@ def draw_missing(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> N
         st.caption("No other model has a comparable run, so the difficulty of missing samples is unknown.")
 
 
-def _draw_sample_link(sample: str, entry: Entry, others: Sequence[Entry]) -> None:
-    """Draw a link to the Sample page with a sample's replies in this run and some other runs."""
-    state.draw_link(
-        "sample", f"Replies to {safe.label(sample, 60)}", run=entry.name, suite=entry.card.config.suite,
-        sample=sample, beside=[other.name for other in others[:pickers.MAX_OTHER_RUNS]],
-    )  # fmt: skip
-
-
 def draw_unsolved(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> None:
     """Draw the items that no model gets right, or those with the largest errors: their gold answers may be wrong."""
     st.header("Items that all models get wrong", anchor=False)
@@ -218,7 +211,9 @@ def draw_unsolved(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> 
     suspects = frame if is_error else frame[frame["agree"] >= MIN_AGREEMENT]
     draw_suspect_downloads(suites.with_provenance(suspects, entry))
     if selected is not None:
-        _draw_sample_link(str(frame.iloc[selected]["sample"]), entry, others)
+        sample, beside = str(frame.iloc[selected]["sample"]), [run.name for run in others[:MAX_OTHER_RUNS]]
+        params = {"run": entry.name, "suite": entry.card.config.suite, "sample": sample}
+        state.draw_link("sample", f"Replies to {safe.label(sample, 60)}", beside=beside, **params)
 
 
 def draw_suspect_downloads(items: pd.DataFrame) -> None:
