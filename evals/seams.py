@@ -7,6 +7,7 @@ of attributes, so an adapter in another package need not import this module.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     Floats: TypeAlias = NDArray[np.float64]
 
 # --- models
+
+CURRENT_CALL: ContextVar[tuple[str, str, int] | None] = ContextVar("current_call", default=None)
+"""Suite, sample and repeat of the call that a run makes, for models with recorded replies; None: not a call of a run."""
 
 
 @runtime_checkable

@@ -1,7 +1,8 @@
 """Replies recorded by an earlier run: `replay:RUN` answers a prompt as that run's model did.
 
-Prompts are identified by their hash, so suite, version and protocol must produce the same prompts. Replies to the repeats of
-a prompt are returned in order. A sample whose prompt has no recorded reply fails with `rejected`.
+Prompts are identified by their hash, so suite, version and protocol must produce the same prompts. A repeat of a recorded
+sample gets that repeat's reply, also when a run is resumed; for other samples with the same prompt, and for calls outside
+runs, replies are returned in order. A sample whose prompt has no recorded reply fails with `rejected`.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import asyncio
 from collections import defaultdict, deque
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
 from evals.errors import Rejected, UsageError
 from evals.records.store import find_suites
+from evals.seams import CURRENT_CALL
 from evals.types import Prompt, Reply, Sampling
 
 OPTIONS = ("results",)
@@ -27,22 +30,34 @@ def prompt_hash(prompt: Prompt) -> bytes:
     return sha256(_encode(content)).digest()
 
 
+Recorded: TypeAlias = dict[tuple[str, str, int], Reply]
+"""Suite, sample and repeat -> reply, in the order of the repeats."""
+
+
 class Replay:
     """Returns recorded replies, with their recorded durations."""
 
     accepts = frozenset({"image", "time_series", "structure", "logprobs"})
 
-    def __init__(self, name: str, replies: dict[bytes, deque[Reply]]) -> None:
+    def __init__(self, name: str, replies: dict[bytes, Recorded]) -> None:
+        """`replies`: hash of a prompt -> replies to it."""
         self.name = name
         self._replies = replies
+        self._samples = {prompt: {call[:2] for call in recorded} for prompt, recorded in replies.items()}
+        self._queues = {prompt: deque(recorded.values()) for prompt, recorded in replies.items()}
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Return the next recorded reply to this exact prompt; raises Rejected if there is none."""
+        """Return the recorded reply to this exact prompt; raises Rejected if there is none."""
         await asyncio.sleep(0)  # yield to the event loop, so that Ctrl-C is handled
-        replies = self._replies.get(prompt_hash(prompt))
-        if not replies:
+        key, call = prompt_hash(prompt), CURRENT_CALL.get()
+        reply = None
+        if call is not None and call[:2] in self._samples.get(key, ()):
+            reply = self._replies[key].get(call)
+        elif queue := self._queues.get(key):
+            reply = queue.popleft()
+        if reply is None:
             raise Rejected("the recording has no (further) reply to this prompt")
-        return replies.popleft()
+        return reply
 
     async def close(self) -> None:
         """Nothing to release."""
@@ -50,16 +65,16 @@ class Replay:
 
 def model(rest: str, *, results: Path = Path("results")) -> Replay:
     """Return the model `replay:RUN`; raises UsageError if the run has no prompts, e.g. if it was imported."""
-    replies: dict[bytes, deque[tuple[int, Reply]]] = defaultdict(deque)
+    replies: dict[bytes, Recorded] = defaultdict(dict)
     runs = find_suites(results, rest)
-    for run in runs:
-        for record in run.records():
-            if record.prompt.messages and isinstance(record.outcome, Reply):
-                replies[prompt_hash(record.prompt)].append((record.repeat, record.outcome))
+    recorded = [
+        ((run.card.config.suite, record.sample, record.repeat), prompt_hash(record.prompt), record.outcome)
+        for run in runs
+        for record in run.records()
+        if record.prompt.messages and isinstance(record.outcome, Reply)
+    ]
+    for call, key, reply in sorted(recorded, key=lambda entry: entry[0][2]):
+        replies[key][call] = reply
     if not replies:
         raise UsageError(f"replay:{rest}: the run contains no prompts with replies")
-    ordered = {
-        key: deque(reply for _, reply in sorted(numbered, key=lambda entry: entry[0]))
-        for key, numbered in replies.items()
-    }
-    return Replay(f"replay-{runs[0].card.model}", ordered)
+    return Replay(f"replay-{runs[0].card.model}", dict(replies))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
@@ -38,8 +39,6 @@ from evals.suite import Suite
 from evals.types import Model
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from evals.records.card import Card, Finding
     from evals.run.batch import BatchReplies
 

@@ -30,6 +30,7 @@ from evals.run.progress import ModelProgress
 from evals.run.sampling import with_repeat_seed
 from evals.sandbox import Pool
 from evals.scorers.scoring import failure_record
+from evals.seams import CURRENT_CALL
 from evals.types import Failure, Model, Prompt, Record, Reply, Sample
 
 MAX_FAILURES = 8
@@ -226,6 +227,7 @@ class Runner:
         except Crash as error:
             prompt, outcome = Prompt(), failure_record("prompt", error)
         else:
+            CURRENT_CALL.set((job.suite.id, sample.id, repeat))
             outcome = await self._caller.reply(prompt, with_repeat_seed(job.sampling, repeat))
         if outcome is None:
             return  # the run ended before there was a reply

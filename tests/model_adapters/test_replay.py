@@ -11,12 +11,13 @@ from evals import load
 from evals.errors import Rejected, StoreError, UsageError
 from evals.model_adapters.scripted import Scripted
 from evals.prompts import ask
-from evals.records.store import Run
+from evals.records.store import Run, find_one
+from evals.records.writer import Writer
 from evals.run.job import Job
 from evals.run.rescore import store_final_metrics
 from evals.run.runner import Runner
 from evals.suite import Suite
-from evals.types import Model, Prompt, Reply, Sampling, Usage
+from evals.types import Model, Prompt, Record, Reply, Sampling, Usage
 from tests.support import toy
 from tests.support.error_messages import raises
 
@@ -66,6 +67,26 @@ async def test_repeats_of_a_prompt_are_replayed_in_order(tmp_path: Path) -> None
     assert [(await model.reply(prompt, Sampling())).text for _ in range(3)] == ["x", "y", "z"]
     with raises(Rejected):
         await model.reply(prompt, Sampling())
+
+
+async def test_a_resumed_run_continues_with_the_replies_that_it_lacks(tmp_path: Path) -> None:
+    suite = toy.suite(2, repeats=3)
+    await run_suite(tmp_path, Scripted(list("abcdef"), name="m"), suite, run="one")
+    original = {(r.sample, r.repeat): r.outcome for r in find_one(tmp_path, "one").records()}
+    replay = await run_suite(tmp_path, load.model("replay:one", results=tmp_path), suite, run="two")
+    path = replay.writer.path
+    kept = [record for record in Run(path).records() if (record.sample, record.repeat) != ("q001", 1)]
+    store_records(path, kept)
+    await run_suite(tmp_path, load.model("replay:one", results=tmp_path), suite, run="two")
+    assert {(r.sample, r.repeat): r.outcome for r in Run(path).records()} == original
+
+
+def store_records(path: Path, records: list[Record]) -> None:
+    """Replace the records of a run, as if it had been interrupted after them."""
+    writer = Writer(path, structs.replace(Run(path).card, status="partial", files={}))
+    writer.replace(records)
+    writer.write_card()
+    writer.close()
 
 
 async def test_a_sample_that_was_not_recorded_fails_and_the_others_do_not(tmp_path: Path) -> None:
