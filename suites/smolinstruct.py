@@ -13,6 +13,7 @@ task (`name_conversion-i2s.jsonl`, .parquet, ...).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
@@ -131,10 +132,30 @@ def label(text: str) -> Reading | None:
     tag = last_tag(text, "BOOLEAN")
     answer = stated_yes_no(tag or text)
     if answer is None:
-        return None
+        return _stated_property(text)
     offset = text.rfind(tag) if tag else 0
     form, begin, end = ("tag" if tag else answer.form), answer.begin + offset, answer.end + offset
     return Reading("yes" if answer.value else "no", form, begin, end)
+
+
+_BARRIER = r"(?:BBB|blood[-–\s]brain\sbarrier(?:\s\(BBB\))?)"
+_PROPERTY = re.compile(
+    r"\W*(?:(?:so|thus|hence|therefore|overall),?\s)?(?:it|(?:this|the)\s(?:given\s)?(?:compound|molecule|drug|substance|structure))\s"
+    r"(?:(?P<denied>cannot|can\snot|can['’]t|does\snot|doesn['’]t|will\snot|is\snot|isn['’]t)\s)?(?:(?:is|can|does|will|should)\s)?(?:readily\s|therefore\s)?"
+    r"(?:(?P<unlikely>(?:very\s|highly\s)?unlikely\sto|not\s(?:likely|expected|predicted)\sto)\s|(?:very\s|highly\s)?likely\s(?:to\s)?|(?:predicted|expected|known)\sto\s)?(?:be\s)?"
+    rf"(?:(?:cross|penetrate|pass(?:\sthrough)?|permeate)(?:es|s)?\s(?:the\s)?{_BARRIER}|(?P<im>non-?|im)?(?:toxic|permeable\s(?:to|through|across)\s(?:the\s)?{_BARRIER})|{_BARRIER}[-\s](?P<non>non-?|im)?(?:permeable|penetrant|penetrating))\W*",
+    re.IGNORECASE,
+)
+"""As in "The molecule is unlikely to cross the BBB" and "It is not toxic", as a whole reply."""
+
+
+def _stated_property(text: str) -> Reading | None:
+    """Return the label of a reply that states whether the molecule crosses the blood-brain barrier, or is toxic."""
+    stated = _PROPERTY.fullmatch(text[:400])
+    if stated is None:
+        return None
+    denials = sum(stated[group] is not None for group in ("denied", "unlikely", "im", "non"))
+    return Reading("no" if denials % 2 else "yes", "whole", *stated.span())
 
 
 class RootMeanSquare(Struct, frozen=True):

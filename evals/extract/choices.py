@@ -16,9 +16,10 @@ from collections.abc import Sequence
 
 from evals.extract.formatting import half_width
 from evals.extract.lazy_pattern import lazy_pattern
-from evals.extract.option_closing import only_true_statement
+from evals.extract.option_closing import true_statements
 from evals.extract.option_cues import CUES
 from evals.extract.option_layout import read_option_layout
+from evals.extract.option_ordinals import names_statement
 from evals.extract.option_parser import OptionParser
 from evals.extract.reading import (
     Reading,
@@ -79,13 +80,15 @@ def stated_letters(
         reading = read_answer(text, parser, cues=CUES, use_layout=False, truncated=truncated)
     if options and not truncated and reading and reading.form == "cue" and _is_numeral(reading, count):
         reading = None  # "Only statement I": the text of an option
+    if reading and parser.names_statements and names_statement(text, reading.begin):
+        reading = None  # "the third statement" of those that the options combine
     if reading is None and truncated:
         reading = _complete_reading(read_answer(text, parser, cues=CUES, use_layout=False), text)
     if reading is None and not parser.has_rejected and (not truncated or _FIRST_LINE_LETTER.match(text)):
         reading = read_option_layout(text, parser)
     visible_text = half_width(visible(text).text)
     if options and not parser.has_rejected and not truncated and (reading is None or reading.form == "cue"):
-        reading = only_true_statement(visible_text, parser) or reading
+        reading = true_statements(visible_text, parser) or reading
     if single and reading is not None and len(reading.value) > 1:
         rest = " " * reading.end + visible_text[reading.end :]
         reading = read_answer(rest, parser, cues=CUES, use_layout=False) or reading

@@ -152,6 +152,9 @@ def _without_end_of_proof(text: str) -> str:
     return text
 
 
+_DISPLAY_PAIRS = (("\\[", "\\]"), ("\\(", "\\)"))
+
+
 def _strip_delimiters(text: str) -> str:
     if match := _LEADING_MARKUP.match(text):
         text = text[match.end() :]
@@ -172,6 +175,9 @@ def _strip_delimiters(text: str) -> str:
         return text[:-1]
     if text[:1] == "$" and text.count("$") == 1 and "\\" in text:
         return text[1:]
+    for opening, closing in _DISPLAY_PAIRS:
+        if text.endswith(closing) and opening not in text:
+            return text[: -len(closing)]
     if text.endswith("}") and (match := _WRAPPED.fullmatch(text)) and _is_balanced(match["inner"]):
         return match["inner"]
     if match := _STYLE_COMMAND.match(text):

@@ -37,7 +37,7 @@ LANGUAGES = {
     "thai": Language(("คำตอบ",), r"(?:ที่ถูกต้อง)?\s*(?:คือ|เป็น)"),
     "swahili": Language(("jibu",), r"(?:\s+sahihi)?\s+ni\b"),
     "czech": Language(("odpověď",), r"\s+(?:je|zní)\b"),
-    "swedish": Language(("svaret",), r"\s+(?:är|blir)\b"),
+    "swedish": Language(("svaret", "svar"), r"\s+(?:är|blir|er)\b"),
     "ukrainian": Language(("відповідь",), r"(?:\s+(?:є|це)\b|\s*[—–-])"),
     "russian": Language(("ответ", "ответом"), r"(?:\s+(?:является|это|будет)\b|\s*[—–-])"),
 }

@@ -9,17 +9,23 @@ from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.letters_at_cue import MAX_CONTEXT_CHARS, MAX_CUE_CHARS, is_for_one_case, letter_at
 from evals.extract.statements import CueReading, Statement
 
+GLOSS = (
+    r"(?:\s\([^()\n]{1,60}\)[*_]*|,\s(?!(?:which|not|and|or|but|if|while|though|unless)\b)[^,.;:\n]{1,60},)?"
+)
+"""An option's text after its letter, as in "C (chloroplast) is correct"."""
 _LETTERS_ARE = lazy_pattern(
     r"(?P<word>[A-Za-z]+\s+|[,.:;]\s*|^\s*)?(?P<list>(?<![A-Za-z0-9_'’.+=^/-])(?P<open>[\s*_`$\"'“(\[{（]|\\(?:text|mathbf|mathrm|textbf|boxed)\b)*[A-Z]"
     r"(?:[*_`$\"'”)\]}）])*(?:\s*(?:,\s*and\b|,|&|\band\b)\s*[*_(]*[A-Z][*_)]*(?![A-Za-z]))*)[:.]?"
-    r"\s*(?:is|are|must\s+be|would\s+be|should\s+be|has\s+to\s+be|seems|appears)\b(?:\s+(?:indeed|therefore|thus|clearly|definitely|the|my|our|only|most|more|likely|to|be|both|single|correct|right|best|better|stronger|preferred|intended|final|appropriate|accurate|suitable))*\s+[*_]*$"
+    rf"{GLOSS}\s*(?:is|are|must\s+be|would\s+be|should\s+be|has\s+to\s+be|seems|appears)\b(?:\s+(?:indeed|therefore|thus|clearly|definitely|the|my|our|only|most|more|likely|to|be|both|single|correct|right|best|better|stronger|preferred|intended|final|appropriate|accurate|suitable))*\s+[*_]*$"
 )
-_LETTER_IS = lazy_pattern(r"[A-Z][*_`$\"'”)\]}）]*[:.]?\s*(?:is|are|must|would|should|has|seems|appears)\b")
+_LETTER_IS = lazy_pattern(
+    rf"[A-Z][*_`$\"'”)\]}}）]*[:.]?{GLOSS}\s*(?:is|are|must|would|should|has|seems|appears)\b"
+)
 """A necessary condition for `_LETTERS_ARE` that is much faster to check."""
 _VERBS = (" is ", " are ", " be ", " seems ", " appears ")
 _AFTER_ADJECTIVE = lazy_pattern(
     r"[*_]*(?:(?:\s+(?:answer|option|choice|one|response|solution|match|fit)s?)?[*_]*"
-    r"(?:[^\S\n]*(?:$|\n|[.。!,;:)]|[—–-]\s)|\s+(?:because|since|as|and|so|based|given|according|due|which|here|among|from|to\s+th))|\s+supported\b|\s+(?:answer|option|choice)\b(?!\s*\?))",
+    r"(?:[^\S\n]*(?:$|\n|[.。!;:)]|,(?!\s(?:but|as|and)\s(?:so|is|are|does|do)\b)|[—–-]\s)|\s+(?:because|since|as|and|so|based|given|according|due|which|here|among|from|to\s+th))|\s+supported\b|\s+(?:answer|option|choice)\b(?!\s*\?))",
     re.IGNORECASE,
 )
 _MAY_PRECEDE = lazy_pattern(
@@ -38,7 +44,7 @@ _HEDGED = lazy_pattern(
 )
 _NOT_ASSERTED = lazy_pattern(
     r"(?:n['’]t\s+(?:think|believe|mean|say)|\b(?:if|whether|unless|suppos\w+|assum\w+|imagin\w+|doubt|e\.g\.|for\s+example|could|might|may|not|never|another|wrong|incorrect)|如果|假设|不)"
-    r"(?:\s+(?:that|if|whether|option|choice))*[\s*_\"'“(]*$",
+    r"(?:\s+(?:true|that|if|whether|options?|choices?|statements?))*[\s*_\"'“(]*$",
     re.IGNORECASE,
 )
 _LETTER = lazy_pattern(r"(?<![A-Za-z])[A-Z](?![A-Za-z])")

@@ -49,6 +49,11 @@ _CLOSING_SENTENCES = tuple(
             rf"\bconsistent\s(?:only\s)?with\s{_NOUN}?{_LETTER}{_END}",
             rf"\b(?:rules?|ruled|ruling)\sout\s(?:everything|all|all\sothers|all\soptions)\s(?:but|except)\s(?:for\s)?{_NOUN}?{_LETTER}{_END}",
             rf"{_START}{_THEREFORE}(?:[Ee]verything|[Aa]ll(?:\soptions)?)\s(?:but|except)\s(?:for\s)?{_NOUN}?{_LETTER}\s(?:can|must|is|are|has\sto)\s(?:be\s)?(?:ruled\sout|excluded|eliminated|rejected|discarded){_END}",
+            rf"{_START}(?:[Ff]rom|[Aa]mong|[Bb]y|[Oo]n|[Aa]fter|[Gg]iven|[Hh]ere|[Aa]ll|[Ii]n\s(?:the\send|short|sum|total|this\scase)|[Ff]inal(?:ly|\sanswer)|[Gg]un|[Ii]f\s(?:I|we)\s(?:had|have|must))\b[^,.;:\n]{{0,60}},\s(?:then\s)?{_NOUN}?{_LETTER}{_END}",
+            rf"(?:{_START}|\bbut\s|\bthat\s){_NOUN}?{_LETTER}\s(?:seems|is|looks|appears)\s(?:to\sbe\s)?(?:the\s)?most\s(?:likely|plausible|probable|reasonable|appropriate|consistent)(?:\s(?:answer|choice|option|one|candidate))?{_END}",
+            rf"{_OTHER}(?:,\s(?:and\s)?{_OTHER}){{0,8}}(?:,?\sand\s{_OTHER})?\s(?:do(?:es)?|are|is|can)(?:\snot|n['’]t)\b[^.;\n]{{0,40}}[;,]\s(?:only\s|but\s)?{_LETTER}\s(?:does|is|fits|works|can){_END}",
+            rf"\b[Cc]omparing\s(?:\w+\s){{0,5}}gives\s{_NOUN}?{_LETTER}{_END}",
+            rf"{_START}{_THEREFORE}[Nn]o(?:ne|thing|\s(?:option|choice|answer))(?:\sof\s(?:the|these)\s(?:\w+\s)?(?:options|choices|answers|statements))?\s(?:but|except|other\sthan|besides)\s(?:for\s)?{_NOUN}?{_LETTER}\s(?:is|works|fits|holds|remains|applies|can|survives|satisfies|matches|explains)\b[^.,;\n]{{0,80}}{_END}",
             rf"(?:{_START}|,\s)(?:[Tt]his|[Tt]hat|[Ii]t)\swould\sbe\s{_NOUN}?{_LETTER}{_END}",
             rf"(?:{_START}|\b[Ii](?:['’]m|\sam)\s)(?:[Cc]hoosing|[Ss]electing|[Pp]icking|[Ss]ettling\son)\s{_NOUN}?{_LETTER}{_END}",
             rf"{_START}{_NOUN}?{_LETTER}\s(?:matches|wins|looks\s(?:right|correct)|is\s(?:the\sone|true|what\s(?:we|you)\s(?:want|need|are\slooking\sfor))){_END}",
@@ -70,9 +75,15 @@ _DENIES_OR_DOUBTS = lazy_pattern(
 )
 _NOT_BEFORE = lazy_pattern(r"(?:\b(?:not|never|nothing|hardly)|n['’]t)\s*$", re.IGNORECASE)
 _DENIES_OR_NAMES_ANOTHER = lazy_pattern(r"\b(?:not|never|or|fails?|[A-J])\b")
-_ONLY_TRUE = lazy_pattern(
-    r"(?:^|[.!?:,;\n]\s|\b(?:so|thus|hence|therefore)\s)[Oo]nly\s(?:statements?\s)?(?P<statements>[IVX]{1,4}(?:(?:,\s|\sand\s|,\sand\s)[IVX]{1,4}){0,3})\s(?:is|are)\s(?:true|correct|right|valid)[.!*_\s]*$"
+_NUMERALS = r"[IVX]{1,4}(?:(?:,\s|\sand\s|,\sand\s|\s&\s)[IVX]{1,4}){0,3}"
+_TRUE_STATEMENTS = lazy_pattern(
+    rf"(?:^|[.!?:,;\n]\s|\b(?:so|thus|hence|therefore)\s)(?P<only>(?:[Oo]nly|[Bb]oth)\s)?(?:[Ss]tatements?\s)?(?P<statements>{_NUMERALS})\s(?:(?:is|are)\s(?:true|correct|right|valid)|holds?)"
+    rf"(?P<contrast>,?\s(?:while|whereas|but|and)\s(?:statements?\s)?{_NUMERALS}\s(?:is|are)\s(?:false|incorrect|wrong|untrue|not\s(?:true|correct)))?[.!*_\s]*$"
 )
+_ALL_TRUE = lazy_pattern(
+    r"(?:^|[.!?:,;\n]\s|\b(?:so|thus|hence|therefore),?\s)[Aa]ll\s(?:of\sthe\s|the\s)?(?:(?P<count>three|four|five)\s)?(?:of\sthe\s|of\sthem\s)?(?:statements\s)?are\s(?:true|correct|right|valid)[.!*_\s]*$"
+)
+_COUNTS = {"three": 3, "four": 4, "five": 5}
 
 
 def closing_option(text: str) -> Reading | None:
@@ -92,20 +103,27 @@ def closing_option(text: str) -> Reading | None:
             and not _NOT_BEFORE.search(text, sentence_begin, matches[-1].start())
             and not _DENIES_OR_DOUBTS.search(matches[-1].re.sub("", text[sentence_begin:end]))
             and not _DENIES_OR_NAMES_ANOTHER.search(text, matches[-1].end(), end)
-            and statement_mood.mood(text, begin, letter_end) == "asserted"
+            and statement_mood.mood(text, begin, matches[-1].end()) == "asserted"
         ):
             return Reading(text[begin], "prose", begin, letter_end)
     return None
 
 
-def only_true_statement(text: str, parser: OptionParser) -> Reading | None:
-    """Return the option "II only" for the last sentence "Only II is true."."""
+def true_statements(text: str, parser: OptionParser) -> Reading | None:
+    """Return the option "II only" for the last sentence "Only II is true.", or that of all statements for "All three are true."."""
     end = len(text.rstrip())
-    only_true = _ONLY_TRUE.search(text, max(0, end - _MAX_CHARS), end)
-    if only_true is None or statement_mood.mood(text, *only_true.span("statements")) != "asserted":
+    begin = max(0, end - _MAX_CHARS)
+    if parser.names_statements and (all_true := _ALL_TRUE.search(text, begin, end)):
+        letter = parser.letter_of_all_statements(_COUNTS.get(all_true["count"] or ""))
+        return Reading(letter, "prose", *all_true.span()) if letter else None
+    stated = _TRUE_STATEMENTS.search(text, begin, end)
+    if stated is None or statement_mood.mood(text, *stated.span("statements")) != "asserted":
         return None
-    statements = only_true["statements"]
+    statements = stated["statements"]
+    is_list = len(statements.split()) > 1
+    if not (stated["only"] or stated["contrast"] or is_list):
+        return None
     letter = parser.options.letter_of_exact_text(f"{statements} only") or (
-        parser.options.letter_of_exact_text(statements) if len(statements.split()) > 1 else None
+        parser.options.letter_of_exact_text(statements) if is_list else None
     )
-    return None if letter is None else Reading(letter, "prose", *only_true.span("statements"))
+    return Reading(letter, "prose", *stated.span("statements")) if letter else None

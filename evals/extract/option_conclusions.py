@@ -201,6 +201,13 @@ CONCLUSIONS: dict[str, OptionCueReader] = {
     **dict.fromkeys(
         ("overall", "elimination", "summarize", "summarise"), after_link(r"\s*[,:]", is_strong=False)
     ),
-    "所以是": after_link(r"", is_strong=False),  # "so it is"
+    # "so it is", "that is" (twice), "can be obtained", "hence it is" (twice), "should be"
+    **dict.fromkeys(
+        ("所以是", "即为", "即是", "可得", "因此是", "故为", "应是"), after_link(r"", is_strong=False)
+    ),
+    **dict.fromkeys(
+        ("结论", "结果"), after_link(r"\s*(?:是|为|:)", is_strong=False)
+    ),  # "conclusion", "result"
+    "namely": after_link(r",?", is_strong=False),
 }
 """Cue word -> its reader; the words are searched for only near the start and the end of a reply."""

@@ -11,7 +11,7 @@ from evals.extract.option_letters import parse_letters
 from evals.extract.statements import CueReading, Statement
 
 _CORRECTION = lazy_pattern(
-    r"[\s,:;.!—–-]{1,6}(?:(?:no|wait|sorry|it['’]s|it\s+is|i\s+mean|the\s+answer\s+is|should\s+be|it\s+should\s+be)[\s,:;]{1,3}){0,3}",
+    r"[\s,:;.!—–-]{1,6}(?:(?:no|wait|sorry|it['’]s|it\s+is|i\s+meant?|the\s+answer\s+is|should\s+be|it\s+should\s+be)[\s,:;]{1,3}){0,3}",
     re.IGNORECASE,
 )
 
@@ -42,7 +42,7 @@ def _read_correction(text: str, begin: int, word: str) -> CueReading | None:
     )
 
 
-_QUESTION = lazy_pattern(r"(?<![A-Za-z])[A-J][)*_]{0,3}[?？][\s*_]*$")
+_QUESTION = lazy_pattern(r"(?<![A-Za-z])[A-J][)*_]{0,3}(?:[?？]|\.{3}|…)[\s*_]*$")
 _COLON = lazy_pattern(r"\s?[,:—–-]")
 
 
@@ -71,7 +71,19 @@ _read_changed_answer = after_link(
 )
 CORRECTIONS: dict[str, OptionCueReader] = {
     **dict.fromkeys(
-        ("wait", "actually", "correction", "rather", "sorry", "second thought", "hmm", "reflection"),
+        (
+            "wait",
+            "actually",
+            "correction",
+            "rather",
+            "sorry",
+            "second thought",
+            "hmm",
+            "reflection",
+            "oops",
+            "scratch that",
+            "edit",
+        ),
         _read_correction,
     ),
     **dict.fromkeys(("change", "changing", "changed", "revise", "switch"), _read_change),

@@ -21,7 +21,7 @@ from evals.extract.letters_at_cue import (
     read_cue,
     read_letter_list,
 )
-from evals.extract.option_called_correct import letters_called_correct
+from evals.extract.option_called_correct import GLOSS, letters_called_correct
 from evals.extract.option_conclusions import CONCLUSIONS, read_answer_verb, read_best, read_false_statement
 from evals.extract.option_corrections import CORRECTIONS
 from evals.extract.option_letters import CLAUSE_END, parse_letters
@@ -55,7 +55,7 @@ _OTHER_QUALIFIER = lazy_pattern(
 _COLON = lazy_pattern(r"s?\s*[*_]*:(?![*_\s]*[(]?[A-Z][)*_.]*\s*$)")
 """A colon after "option", as in a list of options, except before a letter that ends the reply."""
 _INTRODUCES_OPTION = lazy_pattern(
-    r"(?:\b(?:is|are|to|with|by|as|of|only|that\s+is|i\.e\.,?|namely|hence|therefore|thus|so|conclude|giving|matches|selects?|matching|leaves|leaving|corresponds?\s+to|points?\s+to|favou?rs?|supports?|in|pick|choose|select)\s*(?:the\s+)?(?:answer\s+)?|[(（]\s*|^\s*|[.:,;]\s+(?:answer\s+)?)[*_]*$",
+    r"(?:\b(?:is|are|was|to|with|by|as|of|only|that\s+is|i\.e\.,?|namely|hence|therefore|thus|so|conclude|giving|matches|selects?|matching|leaves|leaving|corresponds?\s+to|points?\s+to|favou?rs?|supports?|in|pick|choose|select)\s*(?:the\s+)?(?:answer\s+)?|[(（]\s*|^\s*|[.:,;]\s+(?:answer\s+)?)[*_]*$",
     re.IGNORECASE,
 )
 
@@ -75,7 +75,7 @@ def _read_noun(text: str, begin: int, word: str) -> CueReading | None:
         return called_correct
     left_context = context[-30:]
     means_answer = _ANSWER_QUALIFIER.search(left_context) or not (
-        _OTHER_QUALIFIER.search(left_context) or _COLON.match(text, end)
+        word in ("response", "selection") or _OTHER_QUALIFIER.search(left_context) or _COLON.match(text, end)
     )
     if text[end : end + 1] == "s" and (
         not _ANSWER_QUALIFIER.search(left_context) or re.search(r"remaining\s+$", left_context)
@@ -94,8 +94,10 @@ def _read_noun(text: str, begin: int, word: str) -> CueReading | None:
     if word == "statement" and (false_statement := read_false_statement(text, begin, word)) is not None:
         return false_statement
     if word in ("option", "choice", "statement") and not _OTHER_QUALIFIER.search(context):
-        return _read_named_option(text, begin, end, context) or non_english.read_option_in_other_language(
-            text, begin, word
+        return (
+            _read_named_option(text, begin, end, context)
+            or non_english.read_option_in_other_language(text, begin, word)
+            or option_ordinals.read_numbered_option(text, begin)
         )
     return None
 
@@ -184,7 +186,7 @@ _SUBJECT_LETTER = lazy_pattern(
     re.IGNORECASE,
 )
 _LETTER_IS_THE = lazy_pattern(
-    r"(?:^|[^A-Za-z0-9])(?P<letter>[A-Z])[)\]*_]*\s+is\s+(?:therefore\s+|thus\s+|clearly\s+)?the\s+$"
+    rf"(?:^|[^A-Za-z0-9])(?P<letter>[A-Z])[)\]*_]*{GLOSS}\s+is\s+(?:therefore\s+|thus\s+|clearly\s+)?the\s+$"
 )
 _AFTER_FITS = lazy_pattern(
     r"(?:\s+(?:(?:the\s+)?best|better|perfectly|instead|all\b[^.\n]{0,60}|the\s+[^.\n]{3,60}))?\s*[*_]*(?:[.!;]|,?\s+(?:while|whereas)\b|\n|$)",
@@ -236,7 +238,7 @@ def _read_only(text: str, begin: int, word: str) -> CueReading | None:
     """Read "only C works", "C is the only one that ..."."""
     if not is_word_start(text, begin):
         return None
-    subject = _LETTER_IS_THE.search(text, max(0, begin - 40), begin)
+    subject = _LETTER_IS_THE.search(text, max(0, begin - 100), begin)
     noun = _OPTION_NOUN.match(text, begin + len(word)) if subject else None
     if subject and noun and not _EXCLUDED.match(text, noun.end(), noun.end() + 60):
         return letter_at(text, subject.start("letter"), is_strong=False)
@@ -301,7 +303,7 @@ def _find_ticks(text: str, sign: str) -> list[int]:
 
 
 _CUES_ANYWHERE: dict[str, OptionCueReader] = {
-    **dict.fromkeys(("choice", "option", "letter", "statement"), _read_noun),
+    **dict.fromkeys(("choice", "option", "letter", "statement", "response", "selection"), _read_noun),
     **dict.fromkeys(
         ("correct", "right", "best", "better", "appropriate", "accurate", "suitable", "plausible", "answer"),
         _read_called_correct,
@@ -338,7 +340,10 @@ _CUES_AT_ENDS: dict[str, OptionCueReader] = {
         ("say", "guess", "bet", "vote", "conclude"),
         after_link(r"(?:\s+(?:is|would\s+be|that\s+it\s+is|for|on|it['’]s|goes\s+to))?", is_strong=False),
     ),
-    **dict.fromkeys(("stick", "settle", "going"), after_link(r"\s+(?:with|on|for)\b", is_strong=False)),
+    **dict.fromkeys(
+        ("stick", "settle", "going", "lock", "locking"),
+        after_link(r"\s+(?:with|on|for|in)\b", is_strong=False),
+    ),
     "corresponds": after_link(r"\s+to\b", is_strong=False),
     "boils": after_link(r"\s+down\s+to\b", is_strong=False),
     "commit": after_link(r"\s+to\b", is_strong=False),
@@ -346,7 +351,7 @@ _CUES_AT_ENDS: dict[str, OptionCueReader] = {
     "end": after_link(r"\s+up\s+with\b", is_strong=False),
     "in": _read_statement_in,
     "left": after_link(r"\s+with\b", is_strong=False),
-    **dict.fromkeys(("gotta", "must"), after_link(r"\s+be\b", is_strong=False)),
+    **dict.fromkeys(("gotta", "must", "has"), after_link(r"\s+(?:to\s+)?be\b", is_strong=False)),
     **dict.fromkeys(("matches", "satisfies", "meets"), _read_matches),
     **dict.fromkeys(("fits", "works", "remains", "survives", "qualifies", "holds"), _read_subject_that_fits),
     "only": _read_only,

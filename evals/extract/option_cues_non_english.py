@@ -14,7 +14,7 @@ from evals.extract.statements import CueReading, Statement
 # --- Chinese ------------------------------------------------------------------------------------------------
 
 _CHINESE_SUBJECT = lazy_pattern(
-    r"(?:选项|选|项|答案)?\s*[(（]?(?P<letters>(?<![A-Za-z0-9])[A-Z](?:\s*[、,和与及]\s*(?:选项)?[A-Z](?![A-Za-z0-9]))*)[)）]?\s*(?:[两三四]?选?项)?(?:的)?(?:才|都|均|皆)?(?:说法|描述|表述)?(?:才|都|均|皆)?(?:是|为)?(?:唯一|最为?|更|较|比较)?$"
+    r"(?:选项|选|项|答案)?\s*[*_]{0,2}[(（]?(?P<letters>(?<![A-Za-z0-9])[A-Z](?:\s*[、,和与及]\s*(?:选项)?[A-Z](?![A-Za-z0-9]))*)[)）]?[*_]{0,2}\s*(?:[两三四]?选?项)?(?:的)?(?:才|都|均|皆)?(?:说法|描述|表述)?(?:才|都|均|皆)?(?:是|为)?(?:唯一|最为?|更|较|比较)?$"
 )
 """The letters before a predicate, as in "选项C的说法是" ("the claim of option C is")."""
 _AFTER_CHOSEN = lazy_pattern(r"(?:项|择|出|选)?\s*(?:答案|选项|项)?(?:应该|应|就)?(?:是|为|:)?")
@@ -22,7 +22,7 @@ _AFTER_CHOSEN = lazy_pattern(r"(?:项|择|出|选)?\s*(?:答案|选项|项)?(?:�
 
 def read_chosen(text: str, begin: int, word: str) -> CueReading | None:
     """Read "故选C" ("so choose C"), "选项C" ("option C"), "选择C选项" ("choose option C")."""
-    if text.startswith(("择题", "项有"), begin + 1):
+    if text.startswith(("择题", "项有"), begin + 1) or text[max(0, begin - 1) : begin] in ("错", "误"):
         return None
     is_option_noun = text.startswith("项", begin + 1)
     if is_option_noun and not re.search(
@@ -38,6 +38,30 @@ def read_chosen(text: str, begin: int, word: str) -> CueReading | None:
         chosen is not None and text.startswith(("还是", "或者"), chosen[1].end)
     )
     return None if is_open else chosen
+
+
+_LETTER = r"[*_(\[「“\"']{0,3}(?P<letter>[A-J])[)\]」”\"'*_]{0,3}"
+_CLOSING_CLAUSE = lazy_pattern(
+    r"(?:^|[。,;:!\n]\s*)[*_]{0,2}(?:(?:综上(?:所述)?|总之|由此|据此|因此|所以|因而|于是|故|显然|最后|最终|那么?|用?排除法?后?|看来)\s*[,:]?\s*)*"
+    r"(?:即为?|也即|也?就是|便是|是|为|应是|而是|只能是|必[为是]|答|对应于?|属于|锁定|(?:只|仅)?剩下?|留下|余下|(?:我的)?回答[是为]?:?|选项:?"
+    r"|(?:说法|描述|表述)对的[是为]|(?:最|较|更)?(?:有)?(?:接近|可能|相符|吻合|一致)的?(?:选项)?[是为]|排除后剩下?|(?<=[是即故为以此然:,上终后])|(?<=[以此然故即为]\s))"
+    rf"\s*(?:选项)?\s*{_LETTER}\s*(?:选?项)?(?:\s*[(][^()\n]{{1,40}}[)])?(?:了|吧)?[。.!*_\s]*$"
+    r"|(?:与|和|跟)\s*(?:选项)?\s*[*_(]{0,3}(?P<same>[A-J])[)*_]{0,3}\s*(?:选?项)?(?:的[^。,;\n]{1,8})?最?(?:接近|一致|相符|吻合|符合|匹配)[。.!*_\s]*$"
+    rf"|^\s*{_LETTER.replace('letter', 'alone')}\s*选?项[。.\s]*$|^\s*选项:?\s*{_LETTER.replace('letter', 'labelled')}\s*(?:[(]?[\u4e00-\u9fff]{{1,20}}[)]?)?[。.\s]*$"
+)
+"""As in 所以C ("so C"), 只剩下C选项 ("only option C is left"), 与C一致 ("agrees with C"), at the end of a reply."""
+_MAX_CLOSING_CHARS = 100
+
+
+def closing_letter(text: str) -> Statement | None:
+    """Return the letter with which the last clause of a Chinese reply concludes."""
+    end = len(text.rstrip())
+    begin = max(0, end - _MAX_CLOSING_CHARS)
+    if text.isascii() or (closing := _CLOSING_CLAUSE.search(text, begin, end)) is None:
+        return None
+    group = str(closing.lastgroup)
+    mood = statement_mood.mood(text, *closing.span(group))
+    return Statement("prose", *closing.span(group)) if mood == "asserted" else None
 
 
 _LABEL = lazy_pattern(r"[A-Z]\s*(?:选?项)?:\s*$")
@@ -64,7 +88,7 @@ def read_fitting(text: str, begin: int, word: str) -> CueReading | None:
     """Read "B 选项最符合题意" ("option B fits the question best"), "最符合题意的是B" ("the one that fits it best is B")."""
     subject = _read_subject(text, begin, text[max(0, begin - 24) : begin])
     is_denied = text.endswith("不", 0, begin)
-    return None if is_denied else subject or (read_correct(text, begin, word) if word == "符合" else None)
+    return None if is_denied else subject or read_correct(text, begin, word)
 
 
 def _read_subject(text: str, begin: int, context: str) -> CueReading | None:
@@ -156,13 +180,14 @@ _ADVERB = r"(?:\s+(?:also|somit|daher|demnach|damit|folglich|hier|nur|donc|quind
 _IS_CORRECT = rf"\s+(?:ist|bleibt|является|будет){_ADVERB}{_ARTICLE}(?:\s*{_NOUN})?"
 _CHOOSES = rf"{_ADVERB}{_ARTICLE}(?:\s*{_NOUN})?"
 _WRONG_AFTER = lazy_pattern(
-    r"[)*_]{0,3}\s+(?:ist|est|es|é|è)?\s*(?:nicht|falsch|fals[ao]|faux|fausse|incorrect|errad|sbagliat|невер|не\b|no\b|non\b)",
+    r"[)*_]{0,3}\s+(?:ist|est|es|é|è)?\s*(?:nicht|falsch|fals[ao]|faux|fausse|incorrect|errad|sbagliat|невер|не\b|no\b|non\b|là\s+sai|không)",
     re.IGNORECASE,
 )
 _LINK_TO_LETTER = {
     **dict.fromkeys(("richtig", "korrekt", "верным", "правильным"), lazy_pattern(_IS_CORRECT, re.IGNORECASE)),
     **dict.fromkeys(
-        ("wähle", "choisis", "elijo", "escolho", "scelgo", "выбираю"), lazy_pattern(_CHOOSES, re.IGNORECASE)
+        ("wähle", "choisis", "elijo", "escolho", "scelgo", "выбираю", "chọn"),
+        lazy_pattern(_CHOOSES, re.IGNORECASE),
     ),
     **dict.fromkeys(
         ("reste", "bleibt", "queda", "resta", "остаётся", "остается"),
@@ -195,7 +220,7 @@ _SUBJECT_AND_PARTICLE = lazy_pattern(
     r"(?<![A-Za-z0-9])(?P<letter>[A-Z])[)*_]*\s*(?:번|の选択肢|の記述)?\s*(?:が|は|を|이|가|를|을)\s*(?:最も)?$"
 )
 """As in "C가" and "Cが", a letter as the subject of a predicate."""
-_NEGATED_AFTER = lazy_pattern(
+NEGATED_AFTER = lazy_pattern(
     r"\s*(?:이|가|은|는)?\s*아[니닌닙]|\S{0,4}지(?:\s|$|는|도)|(?:と|で)?は?(?:ない|ありません|限ら|言え)|か(?:どうか|[?？。])|なら|とすれば|の?よう[にだで]|に見え|かもしれ|처럼|일\s*수|인\s*것\s*같지만|라고\s*\S{1,3}\s*수|[^。.\n]{0,20}(?:지만|が[、,，]|けれ?ど)|[^。.\n]{0,6}[?？]"
 )
 
@@ -203,7 +228,7 @@ _NEGATED_AFTER = lazy_pattern(
 def read_after_subject(text: str, begin: int, word: str) -> CueReading | None:
     """Read "C가 정답입니다" and "Cが正しい" ("C is correct")."""
     subject = _SUBJECT_AND_PARTICLE.search(text, max(0, begin - 24), begin)
-    if subject is None or _NEGATED_AFTER.match(text, begin + len(word)):
+    if subject is None or NEGATED_AFTER.match(text, begin + len(word)):
         return None
     if is_denied_or_conditional(text, subject.start()):
         return None

@@ -8,6 +8,8 @@ from evals.extract import statement_mood
 from evals.extract.languages import FILLER_PATTERN
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.option_closing import closing_option
+from evals.extract.option_closing_non_english import closing_in_other_language
+from evals.extract.option_cues_non_english import closing_letter
 from evals.extract.option_letters import COMMANDS, MARKS
 from evals.extract.option_parser import INLINE_LABEL, LABEL, MAX_GLOSS_CHARS, OptionParser, is_denied
 from evals.extract.option_verdicts import option_verdicts
@@ -16,16 +18,16 @@ from evals.extract.statements import Form
 from evals.extract.visible import visible
 
 _SINGLE_LETTER_LINE = lazy_pattern(
-    r"(?:[\s*_#]*(?:the\s+|my\s+)?(?:final(?:\s+(?:decision|selection|pick|verdict|response))?|response|solution|result|correct|conclusion|verdict|output|prediction|decision|selected|selection|key|a(?=:\s+[*_(]{0,3}[a-z][*_).]{0,3}$)|tl;?dr|bottom\s+line|elimination)\b)?"
+    r"(?:[\s*_#]*(?:the\s+|my\s+)?(?:final(?:\s+(?:decision|selection|pick|verdict|response))?|response|sol(?:ution)?|result|correct|conclusion|verdict|output|prediction|decision|selected|selection|key|a(?=:\s+[*_(]{0,3}[a-z][*_).]{0,3}$)|tl;?dr|bottom\s+line|elimination)\b)?"
     rf"(?:</?(?:b|i|p|em|strong|u|span|div|h\d)>|[{MARKS}|—–-]|=>|->|[→⇒⟹➜➔∴]|{COMMANDS}|{FILLER_PATTERN}|(?:option|choice|letter|picture|figure|image|diagram|graph|panel|shape|pattern)\b|选项?)*+(?P<letter>[A-Za-z])(?P<close>[\s*_`~$|\"'”’»>)\]}}）】」』.。:;,!]|\\[)\]}}]|</?(?:s|br|b|i|p|em|strong|u|span|div|h\d)>)*",
     re.IGNORECASE,
 )
 _CLOSING_PREDICATE = lazy_pattern(
-    r"\b(?:is|be|are|with|to|matching|matches|yields|(?:shown|depicted|illustrated|displayed)\s+(?:in|by))\s+(?:option\s+)?[*_$]*\(([A-Z])\)[*_$]*[.!]?\s*$"
+    r"\b(?:is|be|are|with|to|matching|matches|yields|(?:shown|depicted|illustrated|displayed)\s+(?:in|by))\s+(?:the\s+)?(?:option\s+)?(?:[*_$]*\((?P<bracketed>[A-Z])\)[*_$]*|[\"“](?P<quoted>[A-Z])[\"”]|\*\*(?P<bold>[A-Z])\s\([^()\n]{2,60}\)\*\*|\*\*(?P<noun>[A-Z])\*\*\s(?:option|choice|answer)|\\\(\s*\\(?:text|math)\w*\{\(?(?P<math>[A-Z])(?:[).:]+\s[^{}\n]{1,80})?\}\s*\\\))[.!]?\s*$"
 )
 """As in "... so the answer must be (B)."."""
 _LAST_LABEL = lazy_pattern(
-    r"(?:[.!?。]\s*[*_]*(?:\(|\[\[)(?P<bracketed>[A-Z])(?:\)|\]\])|[.!?]\s+(?:[*_]*(?P<alone>[A-Z])[*_]*\.|\*\*(?P<only>[A-Z])\*\*)|(?:[→⇒⟹➜➔➡]\ufe0f?|=>|->)\s*(?:[*_]{2}\(?(?P<bold>[A-Z])\)?[*_]{2}|\((?P<arrow>[A-Z])\))|(?:(?<=[A-Za-z\d%/.]{3})|(?<=[✓✔✅✗✘❌])|(?<=[a-z]{2})|(?<=[.。]))\s(?:[→⇒⟹➜➔]|=>)\s(?P<plain>[A-Z])|(?<=[a-z]{3})[*_]{0,2}:\s[*_(]{0,3}(?P<colon>[A-Z])\)?|(?:[→⇒⟹➜➔]|=>)\s(?:option|choice)\s[*_(]*(?P<named>[A-Z])\)?|\s—\s?(?P<dash>[A-Z])\.?)[*_.\s]*$"
+    r"(?:[.!?。]\s*[*_]*(?:\(|\[\[)(?P<bracketed>[A-Z])(?:\)|\]\])|[.!?]\s+(?:[*_]*(?P<alone>[A-Z])[*_]*\.|\*\*(?P<only>[A-Z])\*\*)|(?:[→⇒⟹➜➔➡]\ufe0f?|=>|->)\s*(?:[*_]{2}\(?(?P<bold>[A-Z])\)?[*_]{2}|\((?P<arrow>[A-Z])\))|(?:(?<=[A-Za-z\d%/.]{3})|(?<=[✓✔✅✗✘❌])|(?<=[a-z]{2})|(?<=[.。]))\s(?:[→⇒⟹➜➔]|[=-]>)\s(?P<plain>[A-Z])|(?<=[a-z]{3})[*_]{0,2}:\s[*_(]{0,3}(?P<colon>[A-Z])\)?|(?:[→⇒⟹➜➔]|=>)\s(?:option|choice)\s[*_(]*(?P<named>[A-Z])\)?|\s—\s?(?P<dash>[A-Z])\.?)[*_.\s]*$"
 )
 """As in "So the pressure rises. (C)", "No other has pigments. C." and "E = 37.5 kJ/mol → **C**"."""
 _EXCLUDES = lazy_pattern(
@@ -51,6 +53,7 @@ _LETTER_WITH_COMMENT = lazy_pattern(
 """As in "B, not C", "B is my final answer" and "B (probably)"."""
 _MAX_TAIL_CHARS = 20_000
 """Maximum number of characters, from the end of a reply, whose lines are examined."""
+_MAX_PREDICATE_CHARS = 120
 _MAX_LABEL_DISTANCE = 24
 """Maximum distance of a closing label's start from the end of the reply."""
 _MAX_LINE_CHARS = 60
@@ -70,6 +73,10 @@ def read_option_layout(text: str, parser: OptionParser) -> Reading | None:
         return None
     if (closing := closing_option(text) or _read_closing_label(text, parser)) is not None:
         return closing
+    if (closing := closing_in_other_language(text)) is not None:
+        return closing
+    if (chinese := closing_letter(text)) is not None:
+        return Reading(text[chinese.begin], "prose", chinese.begin, chinese.end)
     lines = [line for line in re.finditer(r"[^\n]+", text[-_MAX_TAIL_CHARS:]) if _ALNUM.search(line[0])]
     offset = max(0, len(text) - _MAX_TAIL_CHARS)
     if not lines:
@@ -90,6 +97,8 @@ def read_option_layout(text: str, parser: OptionParser) -> Reading | None:
             return Reading(lone_letter["letter"].upper(), form, begin, begin + 1)
     return (
         _read_only_true_option(text, parser.count)
+        or _read_marked_option(lines, offset, parser.count)
+        or _read_text_then_letter(lines[-1], offset, parser)
         or _read_edge_label(lines, offset, parser)
         or parser.read_option_text(text)
     )
@@ -98,9 +107,10 @@ def read_option_layout(text: str, parser: OptionParser) -> Reading | None:
 def _read_closing_label(text: str, parser: OptionParser) -> Reading | None:
     """Read the letter at the end of the last line: "So the pressure rises. (C)", "... must be (B).", "the nucleus (D)"."""
     end = len(text.rstrip())
-    predicate = _CLOSING_PREDICATE.search(text, max(0, end - _MAX_LABEL_DISTANCE))
-    if predicate and statement_mood.mood(text, *predicate.span(1)) in ("asserted", "conditional"):
-        return Reading(predicate[1], "prose", *predicate.span(1))
+    predicate = _CLOSING_PREDICATE.search(text, max(0, end - _MAX_PREDICATE_CHARS))
+    group = str(predicate.lastgroup) if predicate else ""
+    if predicate and statement_mood.mood(text, *predicate.span(group)) in ("asserted", "conditional"):
+        return Reading(predicate[group], "prose", *predicate.span(group))
     line_begin = text.rfind("\n", 0, end) + 1
     tail_begin = max(line_begin, end - _MAX_LABEL_DISTANCE)
     label = _LAST_LABEL.search(text, tail_begin)
@@ -129,6 +139,42 @@ def _position_of_letter(line: str, letter: str) -> int:
     return word.start() if word else 0
 
 
+_TEXT_THEN_LETTER = lazy_pattern(
+    r"(?P<text>[^\n]{1,200}?)\s*(?:=|,?\s(?:or|i\.e\.,?|matching|namely)\s|:\s|\s\[)\s*(?:(?:option|choice|answer)\s+)?[*_(\[]{0,3}(?P<letter>(?-i:[A-Z]))[)\]*_]{0,3}[.\s]*",
+    re.IGNORECASE,
+)
+"""As in "27/64, or option D" and "27/64 = D"."""
+
+
+def _read_text_then_letter(line: re.Match[str], offset: int, parser: OptionParser) -> Reading | None:
+    """Read the letter at the end of the last line, if it follows the text of its own option."""
+    stated = _TEXT_THEN_LETTER.fullmatch(line[0][-2 * MAX_GLOSS_CHARS :])
+    if stated is None or not parser.has_text(stated["text"], stated["letter"]):
+        return None
+    begin = offset + line.end() - len(line[0][-2 * MAX_GLOSS_CHARS :]) + stated.start("letter")
+    return Reading(stated["letter"], "prose", begin, begin + 1)
+
+
+_MARKED_LINE = lazy_pattern(
+    r"\s*(?:[-*•]\s+)?(?:\*\*|__)[(\[]?[A-Z][.):\]][^*\n]*(?:\*\*|__)\s*|[^\n]*(?:<-{1,2}|←|⟵|⬅\ufe0f?)\s*(?:this|(?:the\s)?(?:correct|right|answer))\b[^\n]{0,20}",
+    re.IGNORECASE,
+)
+"""An option in bold type, or with an arrow from "correct"."""
+
+
+def _read_marked_option(lines: list[re.Match[str]], offset: int, count: int) -> Reading | None:
+    """Read the only option of a complete list that is in bold type or has an arrow."""
+    labels = [(line, label) for line in lines if (label := LABEL.match(line[0]))]
+    letters = [label["bracketed"] or label["bare"] for _, label in labels]
+    marked = [(line, label) for line, label in labels if _MARKED_LINE.fullmatch(line[0])]
+    if len(marked) != 1 or count < 3 or letters != [chr(ord("A") + i) for i in range(count)]:
+        return None
+    ((line, label),) = marked
+    group = str(label.lastgroup)
+    begin = offset + line.start() + label.start(group)
+    return Reading(label[group], "mark", begin, begin + 1)
+
+
 def _read_only_true_option(text: str, count: int) -> Reading | None:
     """Read a reply that assesses every option, or at least three, and calls exactly one of them true."""
     verdicts = option_verdicts(text, count)
@@ -143,9 +189,13 @@ def _read_edge_label(lines: list[re.Match[str]], offset: int, parser: OptionPars
     """Read the only letter that labels a line, if it labels the first or the last line."""
     labels = {i: label for i, line in enumerate(lines) if (label := LABEL.match(line[0]))}
     letters = {label["bracketed"] or label["bare"] for label in labels.values()}
-    if len(letters) != 1 or not (0 in labels or len(lines) - 1 in labels):
+    introduced = [i for i in labels if i and lines[i - 1][0].rstrip(" *_").endswith(":")]
+    indices = [i for i in (0, len(lines) - 1, *introduced) if i in labels]
+    if len(letters) != 1 or not indices:
         return None
-    index = 0 if 0 in labels else len(lines) - 1
+    index = indices[0]
+    if 0 < index < len(lines) - 1 and _CALLS_WRONG.match(lines[index - 1][0]):
+        return None
     line = lines[0][0][:2_000]
     if len(lines) == 1 and any(
         other[1] not in letters and not parser.follows_option_text(line, other)

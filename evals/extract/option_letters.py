@@ -9,7 +9,7 @@ from functools import cache
 from evals.extract.languages import FILLER_PATTERN
 from evals.extract.lazy_pattern import lazy_pattern
 
-MARKS = r"}\s*_`~$\"'“”‘’«(\[{<（【「『《,':：>#✅✔✓☑…👉➡▶►\ufe0f"
+MARKS = r"}\s*_`~$\"'“”‘’«(\[{<（【「『《,':：>#✅✔✓☑…👉➡▶►🟢🔹🔸🎯⭐📌\ufe0f"
 COMMANDS = r"\\(?:text\w*|math\w+|mbox|bf|rm|sf|boxed|fbox|underline|displaystyle|large|Large|huge|quad|color\{\w{1,20}\}|[(\[{,;! ])"
 """The characters (`MARKS`) and LaTeX commands that may precede a letter."""
 _WORDS = (
@@ -22,7 +22,7 @@ _PREFIX = rf"(?P<prefix>(?:[{MARKS}]|{COMMANDS}|选项|选择|项|选|为|是|{F
 _OPTION_WORD = lazy_pattern(r"option|choice|letter|statement|选|letra|lettre|lettera", re.IGNORECASE)
 # a letter followed by one of these is part of a word, formula or molecule
 _NOT_A_LETTER = (
-    r"(?![A-Za-z0-9À-ɏͰ-Ͽ₀-₉⁰-⁹²³¹⁺⁻]|['’]\w|_[\w{\\]|[-–]\w|\.[A-Za-z]\.|/(?![A-Za-z](?![A-Za-z]))\w|\^|\((?-i:[A-Z0-9+-][A-Za-z0-9+-]{0,2}|[a-z]|[a-z]\d)\)|\((?![^()\s]{0,30}(?-i:[a-z]{3}))[=#@A-Za-z0-9\[][^()\s]{2,}|[#=@][A-Za-z\[(@]|\[[A-Za-z@+-]"
+    r"(?![A-Za-z0-9À-ɏͰ-Ͽ₀-₉⁰-⁹²³¹⁺⁻]|['’](?!(?:d[ıiuü]r|t[ıiuü]r)\b)\w|_[\w{\\]|[-–]\w|\.[A-Za-z]\.|/(?![A-Za-z](?![A-Za-z]))\w|\^|\((?-i:[A-Z0-9+-][A-Za-z0-9+-]{0,2}|[a-z]|[a-z]\d)\)|\((?![^()\s]{0,30}(?-i:[a-z]{3}))[=#@A-Za-z0-9\[][^()\s]{2,}|[#=@][A-Za-z\[(@]|\[[A-Za-z@+-]"
     r"|\s*[-−–]\s*\w{1,3}\s*[-=+*/]"
     r"|[^\S\n]*(?:[=+×·≈≤≥→%∝]|<(?![/A-Za-z|!])|>(?!\s|$)|\\(?:times|cdot|approx|frac|leq?|geq?|to|rightarrow|in|sin|cos|propto)\b))"
 )

@@ -55,11 +55,15 @@ _SENTENCE_END = lazy_pattern(r"[.!?。！？](?=\s)|\n|。")
 _MAX_ANSWER_CHARS = 60
 """Maximum length of an answer line, tag or field that is rejected if it names no option; longer ones are ignored."""
 LABEL = lazy_pattern(
-    r"[\s*_`\"'“#>✅✔✓☑-]*(?:(?i:option|choice)\s+)?(?:[(\[（【](?P<bracketed>[A-Z])[)\]）】]|(?P<bare>[A-Z])(?:[.)\]）。、](?=\s|\D)(?!\s?(?:coli|elegans|subtilis|melanogaster|cerevisiae|aureus|difficile|albicans|falciparum)\b)|[*_]+[.):]?(?=\s|$)|:\s|\s[-–—]\s|\s+it\s+is\b|(?:,\s+(?:as|given|which|for)|,?\s+(?:since|because|due\s+to)|\s+as\s+(?:the|it|this|we|they|there))\b|[^\S\n]*(?=(?!选?项(?!:)|似乎|貌似|好像|[和或与及跟看])[\u4e00-\u9fff])))"
+    r"[\s*_`\"'“#>✅✔✓☑-]*(?:(?i:option|choice)\s+)?(?:[(\[（【](?P<bracketed>[A-Z])[)\]）】]|(?P<bare>[A-Z])(?:[.)\]）。、](?=\s|\D)(?!\s?(?:coli|elegans|subtilis|melanogaster|cerevisiae|aureus|difficile|albicans|falciparum)\b)|[*_]+[.):]?(?=\s|$)|:\s|\s[-–—]\s|\s+it\s+is\b|(?:,\s+(?:as|given|which|for)|,?\s+(?:since|because|due\s+to)|\s+as\s+(?:the|it|this|we|they|there))\b|[^\S\n]*(?=(?!选?项(?!:)|可能|似乎|貌似|好像|[和或与及跟看])[\u4e00-\u9fff])))"
 )
 """The letter at the start of a line: "(B)", "B. ...", "**B**", "B because ..."."""
 MAX_GLOSS_CHARS = 200
 """Maximum number of characters of a line that are compared with the text of the option that its letter names."""
+_OF_NO_HELP = lazy_pattern(
+    r"\bmy\s+favou?rite\b|\b(?:does\s+not|doesn['’]t|will\s+not|won['’]t|cannot|can['’]t)\s+(?:really\s+)?help\b",
+    re.IGNORECASE,
+)
 _BULLET = lazy_pattern(r"\s*(?:[-–—•]|\d[.)])\s+(?=[*_(]{0,3}[A-Z]\b)")
 _COMBINING_WORD = lazy_pattern(r"\b(?:and|only|both|or|neither|alone)\b", re.IGNORECASE)
 _ROMAN = lazy_pattern(r"\b(?:I{1,3}|I?V|VI{1,3})\b")
@@ -116,11 +120,11 @@ class OptionParser:
         if form == "line" and (arrow := _LEADS_TO_LETTER.fullmatch(content)):
             content = self._option_of_value(arrow["value"], arrow["letter"]) or content
         content = without_denial(content) or content
-        if self._names_statements and (roman := _ROMAN_LIST.fullmatch(content)):
+        if self.names_statements and (roman := _ROMAN_LIST.fullmatch(content)):
             return self._option_of_statements(roman[0])
         letters, _, _ = parse_letters(content, 0, len(content), allow_unmarked=True, allow_run=True)
         letters = "".join(dict.fromkeys(letters))
-        if self._single and (option := self._exact_option(content)) is not None:
+        if self._single and (option := self._exact_option(content) or self.letter_with_own_text(content)):
             return option
         if self._single and len(letters) > 1:
             self.has_rejected = True
@@ -143,7 +147,7 @@ class OptionParser:
 
     def read_option_text(self, text: str) -> Reading | None:
         """Read an option's text in a reply that states no answer."""
-        if not self._option_texts:
+        if not self._option_texts or _OF_NO_HELP.search(text, max(0, len(text) - 2 * MAX_GLOSS_CHARS)):
             return None
         return (
             read_layout(text, self._parse_unstated_option)
@@ -167,6 +171,7 @@ class OptionParser:
 
     def _parse_unstated_option(self, content: str, form: Form) -> Any:
         content = _CONCLUDING_WORD.sub("", content)
+        content = without_denial(content) or content
         if _DENIED_AFTER_BRACKET.match(content):
             return None
         if (named_letter := self.options.letter_of_text(content)) is not None:
@@ -255,6 +260,11 @@ class OptionParser:
         gloss = split_gloss(line[:MAX_GLOSS_CHARS]) if is_stated else None
         return gloss[0] if gloss and self.options.letter_of_exact_text(gloss[1]) == gloss[0] else None
 
+    def has_text(self, text: str, letter: str) -> bool:
+        """Return whether a text states the option with this letter, without denying it."""
+        is_option = self._option_texts and self.options.letter_of_text(text) == letter
+        return bool(is_option) and not _DENIED_VALUE.search(text) and not text.rstrip().endswith("?")
+
     def _exact_option(self, content: str) -> str | None:
         """Return the option whose text, such as "I and III", "Both A and B" or a SMILES, is the whole statement."""
         if len(self._option_texts) < 2 or not (
@@ -270,9 +280,18 @@ class OptionParser:
         return None if letter == letters else letter
 
     @cached_property
-    def _names_statements(self) -> bool:
+    def names_statements(self) -> bool:
         """Return whether an option combines numbered statements, such as "I and II"."""
         return any(map(_ROMAN_LIST.fullmatch, self._option_texts))
+
+    def letter_of_all_statements(self, count: int | None) -> str | None:
+        """Return the letter of the option that combines all numbered statements, which are `count` if that is known."""
+        numerals = {
+            n for text in self._option_texts if _ROMAN_LIST.fullmatch(text) for n in _ROMAN.findall(text)
+        }
+        indices = [i for i, text in enumerate(self._option_texts) if set(_ROMAN.findall(text)) == numerals]
+        is_known = len(indices) == 1 and count in (None, len(numerals))
+        return chr(ord("A") + indices[0]) if numerals and is_known else None
 
     def _option_of_statements(self, stated: str) -> Any:
         """Return the option that combines the same statements, such as "I and II" for "I & II"; REJECTED if there is none."""
@@ -292,6 +311,10 @@ class OptionParser:
             beside_text = _LETTER_BESIDE_TEXT.search(content)
             is_contradicted = beside_text and letter != beside_text[1] < chr(ord("A") + self.count)
             return REJECTED if is_contradicted else letter
+        if self._option_texts and form in ("line", "tag", "json", "box", "sentence"):
+            letter = self.options.letter_of_part(content)
+            if letter is not None:
+                return letter
         if (letter := letter_of_place(content)) is not None:
             return letter if letter < chr(ord("A") + self.count) else REJECTED
         if _NO_OPTION_STATEMENT.match(content):

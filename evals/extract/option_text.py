@@ -27,7 +27,9 @@ _INVERSE_UNIT = lazy_pattern(
     r"(?<=[A-Za-z}¹])(?:[\s·*]|\\[,;: ]|\\cdot(?![a-z]))+(?:\\(?:mathrm|text)\{)?([A-Za-z]{1,3})\}?(?:\^\{?-1\}?|⁻¹)"
 )
 """As in "m s^{-1}"."""
-_ARTICLE = lazy_pattern(r"(?:the|a|an|option|choice|answer)\s+(?=\S)", re.IGNORECASE)
+_ARTICLE = lazy_pattern(
+    r"(?:the|a|an|option|choice|answer|(?:it|they)(?:\s+(?:is|are|will(?:\s+be)?))?)\s+(?=\S)", re.IGNORECASE
+)
 _LABEL = lazy_pattern(r"[(\[]?([A-Z])[)\]]?\s*[.:)、．]\s*(?=\S)")
 _NONE_OF_THEM = lazy_pattern(
     r"(?:none|neither)\s+(?:of\s+)?(?:the|these|them|above)|以上(?:都|皆|均)(?:不|非)|none\b",
@@ -38,7 +40,7 @@ UNDETERMINED = lazy_pattern(
     re.IGNORECASE,
 )
 _CALLED_ANSWER = lazy_pattern(
-    r"(?P<subject>[^.;:]{2,80}?)\s(?:is|are)\s+(?:what|the\s+(?:one|only|correct|right|best)\b|right\b|correct\b)",
+    r"(?P<subject>[^.;:]{2,80}?)\s(?:is|are)\s+(?:what|the\s+(?:one|only|correct|right|best|answer)\b|right\b|correct\b)",
     re.IGNORECASE,
 )
 _CONNECTIVE = lazy_pattern(
@@ -63,7 +65,14 @@ _MAKES_ANSWER = lazy_pattern(
     r"\b(?:makes?|making|points?\s+to|suggests?|favou?rs?)\s+(?P<subject>[^.;:]{3,80}?)\s+(?:as\s+)?the\s+(?:most\s+(?:likely|probable)|best|correct|right|only)\b",
     re.IGNORECASE,
 )
-_PREDICATE = lazy_pattern(r"[^.,;:]{1,40}?\s(?:is|are)\s+(?P<result>[^.;]+)\.?\s*$", re.IGNORECASE)
+_ADDS_OR_DENIES = lazy_pattern(
+    r"\b(?:not|no|never|neither|nor|without|cannot|and|or|but|only|if|unless|except|fails?|lacks?|prevents?|decreas\w+|false)\b|n['’]t\b|[,;]",
+    re.IGNORECASE,
+)
+_PLURAL = lazy_pattern(r"(?<=[a-z]{3})s[.*_\s]*$")
+_PREDICATE = lazy_pattern(
+    r"(?!\W{0,3}my\sfavou?rite\b)[^.,;:]{1,40}?\s(?:is|are)\s+(?P<result>[^.;]+)\.?\s*$", re.IGNORECASE
+)
 """As in "X is the ribosome"."""
 EMPHASISED_START = lazy_pattern(
     r"\s*(?P<mark>\*\*|`)(?P<answer>[^*`\n]{1,200})(?P=mark),\s(?!\W{0,3}(?:or|and|but|perhaps|maybe|not|which\s+is\s+(?:wrong|incorrect|not))\b)[^*`\n]*\Z"
@@ -117,6 +126,8 @@ class Options:
             versions.append(_ROUNDED.split(statement, maxsplit=1)[0])
         if predicate := _PREDICATE.match(statement):
             versions.append(predicate["result"])
+        if plural := _PLURAL.search(statement):
+            versions.append(statement[: plural.start()])
         for version in versions:
             if letter := self._letter_if_equal(version, texts):
                 return letter
@@ -162,7 +173,8 @@ class Options:
             return None
         exact, folded, ignore_case = self._normalised
         normalised = (lower if ignore_case else normalised).removesuffix(self._unit)
-        indices = [i for i, text in enumerate(folded if ignore_case else exact) if text == normalised]
+        texts = folded if ignore_case else exact
+        indices = [i for i, text in enumerate(texts) if text == normalised]
         return chr(ord("A") + indices[0]) if len(indices) == 1 else None
 
     @cached_property
@@ -171,6 +183,26 @@ class Options:
         exact = [normalise_text(option) for option in self._texts]
         folded = [text.casefold() for text in exact]
         return exact, folded, len(set(folded)) == len(set(exact))
+
+    def letter_of_part(self, statement: str) -> str | None:
+        """Return the letter of the only option that begins or ends with a statement of at least three words.
+
+        The rest of the option must not deny it or add to it.
+        """
+        part = " ".join(strip_formatting(statement).casefold().rstrip(".").split())
+        if part.count(" ") < 2 or len(part) > _MAX_COMPARED_CHARS or any(c.isdigit() for c in part):
+            return None
+        texts = [" ".join(option.casefold().rstrip(". ").split()) for option in self._options]
+        indices = [i for i, text in enumerate(texts) if f" {part} " in f" {text} "]
+        if len(indices) != 1:
+            return None
+        before, _, after = f" {texts[indices[0]]} ".partition(f" {part} ")
+        is_edge = not before.strip() or not after.strip()
+        return (
+            chr(ord("A") + indices[0])
+            if is_edge and not _ADDS_OR_DENIES.search(before + " " + after)
+            else None
+        )
 
     def option_at_end(self, sentence: str) -> tuple[str, int] | None:
         """Return letter and start of the option text that ends a sentence; None if others precede it without a "hence"."""

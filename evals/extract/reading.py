@@ -140,7 +140,7 @@ def retracts(text: str, begin: int) -> bool:
 
 _EXPLICIT_RETRACTION = lazy_pattern(
     r"[.!?\n]\s{0,3}(?:hmm[,.]?\s)?(?:on|upon)\s+(?:further\s+)?reflection\b|\b(?:on\s+second\s+thought|no,?\s+wait|wait,?\s+no|(?:scratch|scrap|strike)\s+that|never\s?mind|i\s+take\s+(?:that|it)\s+back|i\s+(?:made\s+an?\s+(?:error|mistake)|mis(?:read|took|calculated|counted|remembered)))\b"
-    r"|\b(?:wait|hold\s+on|hmm|oops|actually)[,.—–-]?\s+(?:but\s+)?(?:i\s+(?:also\s+)?(?:forgot|missed|overlooked|omitted|left\s+out)|(?:i['’]m|i\s+am)\s+(?:not|no\s+longer)\s+(?:sure|certain))\b|\bi\s+(?:won['’]t|will\s+not|can['’]t|cannot|decline\s+to)\s+(?:answer|decide|commit)\b|\b(?:i\s+(?:need|have)\s+to|let\s+me)\s+(?:redo|recount|recalculate|recompute|reconsider|rethink|start\s+over)\b|\bcorrection\s*:|\bactually,?\s+(?:it['’]s|it\s+is(?!\s+(?:worth|interesting|also)\b)|no\b|that['’]s\s+(?:wrong|not)|the\s+(?:correct|right)\s+(?:answer|option|value))|更正[:，,]",
+    r"|\b(?:wait|hold\s+on|hmm|oops|actually)[,.—–-]?\s+(?:but\s+)?(?:i\s+(?:also\s+)?(?:forgot|missed|overlooked|omitted|left\s+out)|(?:i['’]m|i\s+am)\s+(?:not|no\s+longer)\s+(?:sure|certain))\b|\bi\s+(?:won['’]t|will\s+not|can['’]t|cannot|decline\s+to)\s+(?:answer|decide|commit)\b|\b(?:i\s+(?:need|have)\s+to|let\s+me)\s+(?:redo|recount|recalculate|recompute|reconsider|rethink|start\s+over)\b|\bcorrection\s*:|\bactually,?\s+(?:it['’]s|it\s+is(?!\s+(?:worth|interesting|also)\b)|no\b|that['’]s\s+(?:wrong|not)|the\s+(?:correct|right)\s+(?:answer|option|value))|更正[:，,]|\boops\b\W*\Z",
     re.IGNORECASE,
 )
 _CONFIRMATION = lazy_pattern(

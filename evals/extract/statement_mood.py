@@ -74,7 +74,7 @@ _OTHER_ANSWER = lazy_pattern(
     r"|(?:answer|choice)\s+(?:really\s+|strongly\s+)?depends\b)"
     r"[^.。;；\n]{0,90}$"
     r"|\b(?:students?|readers|someone|somebody|anyone|those|test-takers|defenders?|proponents?|supporters?|advocates?|critics?|opponents?)\s(?:who|of|\w+ing)\b[^.,;\n]{0,80}\b(?:would|might|may|could|will|often|usually)\b[^.,;\n]{0,40}$"
-    r"|\b(?:some|many|others|they|people|students)\s*$"
+    r"|\b(?:some|many|(?<!the\s)others|they|people|students)\s*$"
     r"|\b(?:an?|the|my|our|one|very)\s+(?:initial|first|earlier|previous|former|naive|tempting|common|popular|frequent|typical|usual)\s*(?:(?:answer|choice|option|pick)\b[^.,;\n]{0,20})?$"
 )
 _DEPENDS = lazy_pattern(r"\W*(?:it|that)\s+(?:really\s+)?depends\s+on\b[^.:]{0,60}:[^.。;；\n]{0,90}$")
@@ -89,6 +89,8 @@ _OTHER_ANSWER_CHINESE = lazy_pattern(
     r"[^.。;；\n]{0,90}$"
 )
 """Chinese for "wrongly choose", "common mistake", "some people", "at first", "distractor", "the next question" and the like."""
+_RIGHT_ONE_CHINESE = lazy_pattern(r"[,，]\s*(?:但|而|其实)?(?:正确|真正)的?(?:答案?|选项?)?$")
+"""As in "B is a distractor, the right answer"."""
 _WRONG_AFTER = lazy_pattern(
     r"[\s*_)\]}$\"'”’`.,，]{0,6}(?:(?:is|are|was|were|would\s+be|seems|looks)(?:\s+(?:also|only|therefore|clearly|definitely|just))?\s+(?:not|incorrect|wrong|false|partially|partly|a\s+distractor|tempting|too|impossible|ruled)\b"
     r"|(?:is|was|are)n['’]t\b|(?:does|do|can|would|could|did)(?:n['’]t|\s*not)\b|fails?\b|(?:can|must|should)\s+be\s+(?:ruled|excluded|eliminated|rejected)"
@@ -122,7 +124,11 @@ def mood(text: str, begin: int, end: int, *, link: str = "") -> Mood:
             return "negated"
         if _OTHER_ANSWER.search(clause) or _DEPENDS.match(clause) or _INSTRUCTS.search(clause):
             return "other"
-        if not clause.isascii() and _OTHER_ANSWER_CHINESE.search(clause):
+        if (
+            not clause.isascii()
+            and _OTHER_ANSWER_CHINESE.search(clause)
+            and not _RIGHT_ONE_CHINESE.search(clause + text[begin : begin + 2])
+        ):
             return "other"
         if _CONDITION.search(clause) or ("would" in link and _COUNTERFACTUAL.search(clause)):
             return "conditional"

@@ -68,11 +68,11 @@ _ENGLISH_LINK = lazy_pattern(
     rf"(?:\s+(?:to(?!\s[*_(]{{0,3}}(?-i:[A-J])\b)|for|of|in|among|from|here|that|we|with|you|you['’]re|i)\b[^.\n:?!]{{0,100}}?|,\s(?!(?:if|when|unless|provided|assuming|according|some|many|most|they|he|she|say)\b)[^.,\n:?!]{{1,40}},)??{_LINK}",
     re.IGNORECASE,
 )
-_ABBREVIATION_LINK = lazy_pattern(rf"s?\.?(?:{_LINK}|[^\S\n]+(?=\S))", re.IGNORECASE)
+_ABBREVIATION_LINK = lazy_pattern(rf"s?\.?(?:{_LINK}|[^\S\n]+(?=\S)|(?=\([A-Z]\)))", re.IGNORECASE)
 _CHINESE_LINK = lazy_pattern(
     r"(?:选项)?[」』】)）]{0,2}\s*(?:(?:应该|应当|应|就|只能|最终|故|可能)?\s*(?:不是[^,，。;；\n]{1,12}[,，]\s*而)?(?P<verb>是|为|选?填入?|选择?|等于)\s*(?P<colon>[:：])?|"
     + _SIGN
-    + rf"|(?P<line>{_FORMATTING}[^\S\n]*\n)|(?<=】)(?P<tagged>)|[^\S\n]+(?=[*_(]{{0,3}}[A-Z\d]\w{{0,3}}[*_)]{{0,3}}[.。]?\s*(?:\n|$)))"
+    + rf"|(?P<line>{_FORMATTING}[^\S\n]*\n)|(?<=】)(?P<tagged>)|(?=[*_(]{{0,3}}[A-J][*_)]{{0,3}}[.。]?\s*(?:\n|$))|[^\S\n]+(?=[*_(]{{0,3}}[A-Z\d]\w{{0,3}}[*_)]{{0,3}}[.。]?\s*(?:\n|$)))"
 )
 _EMPTY_LINK = lazy_pattern(r"(?P<mark>)")
 """The empty link after a cue word that ends in a colon, such as "result:"."""
@@ -84,17 +84,17 @@ _BRACKET_LINK = lazy_pattern(
     r"(?P<verb>\s+(?=[*_$]{0,3}\([A-Za-z\d]{1,5}\))|\s+of\s+(?=[*_$(\\]{0,4}\d))|(?=\([A-Z]\))"
 )
 """As in "giving the answer (C)" and "an answer of 113"."""
-_CLOSING_LINK = lazy_pattern(r"(?P<verb>\s+)(?=[*_$]{0,3}[A-Z][*_$]{0,3}\.\s*$)")
-"""As in "... translates it. Answer B." at the end of a reply."""
+_CLOSING_LINK = lazy_pattern(r"(?P<verb>\s+)(?=[*_$]{0,3}[A-Z][*_$]{0,3}\.?\s*$)")
+"""As in "... translates it. Answer B." and "27/64 ⟹ answer D" at the end of a reply."""
 _LINE_START = lazy_pattern(r"(?:^|\n)[\s*_#>-]*(?:(?:my|the|final|correct|best)\s+)*$", re.IGNORECASE)
 _HEADING_START = lazy_pattern(
-    r"(?:^|\n|[.!?;:]\s)[\s*_#>-]*(?:(?:my|the|final|correct|best)\s+)*$", re.IGNORECASE
+    r"(?:^|\n|[.!?;:→⇒⟹]\s)[\s*_#>-]*(?:(?:my|the|final|correct|best)\s+)*$", re.IGNORECASE
 )
 _SENTENCE_END = lazy_pattern(
     r"\n|[.!?](?!\s(?:[=×·+/]|\\(?:cdot|times)\b))(?=[\s*_)\]\"'”’]|$)|[。；！？]|(?<=[\d$])[:：](?=\s[a-z])"
 )
 NEGATED_ANSWER = lazy_pattern(
-    r"[*_]*(?:(?:definitely|certainly|clearly|probably|therefore|thus)\s+)?(?:not|never|neither)\s+(?:option\b|choice\b|[*_$(\[]{0,3}(?:\\|[-−]?\d|(?-i:[A-Z])(?![A-Za-z])))(?!\S{0,12},?\s+but\b)|[^\s.,。、]{1,12}?\s*(?:(?:이|가|은|는)?\s*아[니닙닌]|(?:では|じゃ)(?:な[いく]|ありません))",
+    r"[*_]*(?:(?:definitely|certainly|clearly|probably|therefore|thus)\s+)?(?:not|never|neither)\s+(?:option\b|choice\b|[*_$(\[]{0,3}(?:\\|[-−]?\d|(?-i:[A-Z])(?![A-Za-z])))(?!\S{0,12},?\s+but\b)|[^\s.,。、]{1,12}?\s*(?:(?:이|가|은|는)?\s*아[니닙닌]|(?:では|じゃ)(?:な[いく]|ありません)|değil\b)",
     re.IGNORECASE,
 )
 _UNFINISHED_LINE = lazy_pattern(r"(?:\b(?:is|are|equals|be)|(?<=[\w$)])[=:：是为])[\s*_$]*$")

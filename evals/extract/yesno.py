@@ -63,10 +63,10 @@ _LEFT_OPEN = lazy_pattern(
 _CLOSING_VERDICT = lazy_pattern(
     r"(?:\b(?:is|are|seems|appears\s+to\s+be|must\s+be|holds)\s+|\A\W*|[✅❌✓✗→⇒\n]\s*[*_]*|[.!]\s+[*_]*)(?:therefore\s+|thus\s+|clearly\s+|indeed\s+|not\s+(?P<not>)){0,2}(?P<english>correct|incorrect|true|false|right|wrong|untrue|accurate|inaccurate|valid|invalid)\W*$"
     r"|\b(?:statement|claim|assertion|it|this|that)\s+(?:holds(?:\s+(?:true|up))?|(?P<fails>(?:does\s+not|doesn['’]t)\s+hold(?:\s+(?:true|up))?))\W*$"
-    r"|\b(?:chart|data|graph|figure|plot)\s+(?:clearly\s+)?(?:(?:supports?|confirms?)|(?P<denies>(?:does\s+not|do\s+not|doesn['’]t|don['’]t)\s+(?:support|confirm)|contradicts?|refutes?))\s+(?:the|this)\s+(?:statement|claim|assertion)\W*$"
-    r"|\b(?:statement|claim|assertion|it|this|that)\s+(?:matches|agrees\s+with|(?P<disagrees>does\s+not\s+(?:match|agree\s+with)|doesn['’]t\s+(?:match|agree\s+with)|disagrees\s+with|contradicts))\s+the\s+(?:chart|data|graph|figure|plot)(?:,\s+(?:which|where|as|since)\b[^.\n]{1,60})?\W*$"
+    r"|\b(?:chart|data|graph|figure|plot)\s+(?:clearly\s+)?(?:(?:supports?|confirms?)|(?P<denies>(?:does\s+not|do\s+not|doesn['’]t|don['’]t)\s+(?:support|confirm)|contradicts?|refutes?))\s+(?:(?:the|this)\s+(?:statement|claim|assertion)|this)\W*$"
+    r"|\b(?:statement|claim|assertion|it|this|that|which)\s+(?:matches|agrees\s+with|is\s+consistent\s+with|(?P<disagrees>(?:does\s+not|doesn['’]t)\s+(?:match|agree\s+with)|disagrees\s+with|contradicts|is\s+(?:not\s+consistent|inconsistent)\s+with))\s+the\s+(?:chart|data|graph|figure|plot|(?:given\s+|stated\s+)?(?:statement|claim|assertion))(?:\s(?:of|that)\s[^.\n]{1,60}|,\s+(?:which|where|as|since)\b[^.\n]{1,60})?\W*$"
     r"|\b(?:statement|claim|assertion|it|this|that)\s+is\s+(?:therefore\s+|thus\s+|clearly\s+|fully\s+)?(?:(?P<unsupported>not\s+(?:supported|confirmed|consistent)|unsupported|contradicted|refuted|inconsistent)|supported|confirmed|consistent)\s+(?:by|with)\s+(?:the\s+)?(?:chart|data|graph|figure|plot)\W*$"
-    r"|(?<=\?)\s+[*_]*(?:it|they|this|that)\s+(?:does|do|is|are|has|was|were)(?P<short_no>\s+not|n['’]t)?\W*$"
+    r"|(?:(?<=\?)\s+|\A\W*(?:(?:yes|no|indeed),?\s+)?)[*_]*(?:it|they|this|that)\s+(?:does|do|is|are|has|was|were)(?P<short_no>\s+not|n['’]t)?\W*$"
     r"|(?:说法|断言|陈述|结论|描述)(?:(?!是否|能否)[^,,。\n]){0,12}?(?P<mismatch>不)?(?:符合|一致|相符|吻合|符)(?:(?!无法|不能)[^,,。\n]){0,8}\W*$"
     r"|(?:图表?|数据|图中)[^,,。\n]{0,12}?与[^,,。\n]{0,6}(?:说法|断言|陈述|描述)(?P<differs>不|并不)?(?:一致|相符|吻合|符合)\W*$"
     r"|(?:说法|断言|陈述|结论|判断|描述)(?:是|为)?(?P<chinese>不?正确|错误|不?对|真|假|不?成立)的?\W*$",
@@ -185,7 +185,7 @@ def _read_opening_verdict(text: str, text_begin: int) -> Reading | None:
 
 
 _OPENING_WORD = lazy_pattern(
-    rf"\W{{0,6}}(?:(?P<no>false|incorrect|wrong|nope|no|{_NO_ELSEWHERE})|(?P<yes>true|correct|yes|yep|yeah|(?:right|indeed|exactly)(?=\W*$)|{_YES_ELSEWHERE}))(?=\W*(?:$|\n|[.,;:!—–、。]))",
+    rf"\W{{0,6}}(?:(?P<no>false|incorrect|wrong|nope|no|not\s+(?:quite|really|exactly)|(?:absolutely|definitely|certainly|of\s+course)\s+not|n(?=\W*$)|{_NO_ELSEWHERE})|(?P<yes>true|correct|yes|yep|yeah|(?:right|indeed|exactly|absolutely|definitely|certainly|y)(?=\W*$)|{_YES_ELSEWHERE}))(?=\W*(?:$|\n|[.,;:!—–、。]))",
     re.IGNORECASE,
 )
 

@@ -50,6 +50,13 @@ _TEXT_COMMAND = re.compile(r"\\(?:text|mathrm|mathbf|textbf|boxed)\s?\{([^{}]*)\
 _LEADING_NOUN = re.compile(r"^(?:options?|choices?|letters?|选项)\s*[:：]?\s*", re.IGNORECASE)
 _INTRODUCTION = re.compile(r"^\s*(?:all|both|each|only|the\s+following)\b[^:\n.]{0,60}:\s*", re.IGNORECASE)
 _QUOTED_LETTER = re.compile(r"[\"']([A-Z])[\"']")
+_TEXT_THEN_LETTER = re.compile(r"(?P<text>.{1,200}?)\s*\((?P<letter>[A-Z])\)")
+_LETTER_THEN_TEXT = re.compile(r"\(?(?P<letter>[A-Z])[.):]{1,2}\s*(?P<text>.{1,200})")
+_BEFORE_TEXTS = re.compile(
+    r"^(?:(?!\b(?:not|no|never|neither|wrong|incorrect|false|other|remaining|if)\b|n['’]t)[^.;:\n]){0,160}?\b(?:are|is)\s*:?\s+(?=\S)",
+    re.IGNORECASE,
+)
+"""The subject and verb before the texts of options, as in "the compounds that form hydrogen bonds are"."""
 _LIST_SEPARATOR = re.compile(r"[;\n、和]|,(?=\s)|\band\b")
 _FURTHER_LETTER = re.compile(r"\W{0,4}(?:and|also|plus|as\s+well\s+as)\b[^.\n]{0,12}\b[A-Z]\b")
 _ALTERNATIVES = re.compile(
@@ -61,9 +68,9 @@ _CONTRAST = re.compile(r"[,;]\s*(?:(?:but|and)\s+)?not\b")
 _LIST = r"(?P<list>[*_(]*[A-Z][)*_]*(?:(?:,\s*(?:and\s+)?|\s+and\s+|\s*&\s*)[*_(]*[A-Z][)*_]*)+)(?![A-Za-z])"
 _CLOSING_LIST = re.compile(
     r"(?:^|(?<=[.!?:;]\s)|(?<=\n))(?:(?:[Ss]o|[Tt]hus|[Hh]ence|[Tt]herefore|[Aa]ccordingly|[Tt]hat is|[Nn]amely|i\.e\.),?\s+)?"
-    r"(?:(?P<only>[Oo]nly)\s+|(?:[Tt]he\s+|[Tt]hese\s+|[Tt]hose\s+)?(?:(?!\b(?:wrong|incorrect|false|other|remaining|not|available|possible|given)\b)[\w/-]+\s+){0,6}?(?:is|are|must\s+be)\s*:?\s+)?"
+    r"(?:(?P<only>[Oo]nly)\s+|(?:[Bb]oth|[Ss]tatements|[Oo]ptions)\s+|(?:[Tt]he\s+|[Tt]hese\s+|[Tt]hose\s+)?(?:(?!\b(?:wrong|incorrect|false|other|remaining|not|available|possible|given)\b)[\w/-]+\s+){0,6}?(?:is|are|must\s+be)\s*:?\s+)?"
     + _LIST
-    + r"(?(only)(?:\s+(?:contain|have|fit|work|satisfy|show|meet|match|qualify|hold|remain|apply|can|do)\b(?!\s+not\b|n)[^.\n]{0,80})?|(?:\s+are\s+(?:the\s+(?:ones|answers?)|right|correct|what\s+remains))?)[*_]*\.?$"
+    + r"(?(only)(?:\s+(?:contain|have|fit|work|satisfy|show|meet|match|qualify|hold|remain|apply|can|do)\b(?!\s+not\b|n)[^.\n]{0,80})?|(?:\s+are\s+(?:the\s+(?:ones|answers?)|right|correct|true|what\s+remains))?)[*_]*\.?$"
 )
 """As in "Hence A and C.", "the right ones are A and C" or "only A and C contain an OH group", at the end of a reply."""
 _MAX_CLOSING_CHARS = 240
@@ -87,10 +94,30 @@ def options_stated(text: str, options: Sequence[str], *, truncated: bool = False
         )
     if reading is None or not reading.value:
         return None
+    if reading.form in ("box", "tag") and len(reading.value) == 1:
+        reading = _with_earlier_letters(half_width(text), reading)
     contrast = _CONTRAST.search(text, reading.begin, reading.end)
     if _ALTERNATIVES.search(half_width(text), reading.begin, contrast.start() if contrast else reading.end):
         return None
     return reading._replace(value=tuple(dict.fromkeys(reading.value)))
+
+
+_OPENING = r"(?:\$*\\boxed\{|\[ANSWER\]|<answer>)\s*(?:\\text\{)?[*_(]*"
+_CLOSING = r"[)*_]*\}?\s*(?:\}\$*|\[/ANSWER\]|</answer>)"
+_EARLIER_LETTERS = re.compile(
+    rf"(?P<letters>(?:{_OPENING}[A-Z]{_CLOSING}\s*(?:,|;|&|、|和|\band\b|,\s*and\b)?\s*)+){_OPENING}$",
+    re.IGNORECASE,
+)
+_LETTER_IN_BOX = re.compile(rf"{_OPENING}([A-Z])(?={_CLOSING})", re.IGNORECASE)
+
+
+def _with_earlier_letters(text: str, reading: Reading) -> Reading:
+    r"""Return the reading of the last of several adjacent boxes or tags, as in `\boxed{A} and \boxed{C}`, with the letters of all."""
+    earlier = _EARLIER_LETTERS.search(text, max(0, reading.begin - 200), reading.begin)
+    if earlier is None:
+        return reading
+    letters = tuple(letter.upper() for letter in _LETTER_IN_BOX.findall(earlier["letters"]))
+    return reading._replace(value=(*letters, *reading.value), begin=earlier.start())
 
 
 def _read_option_verdicts(text: str, option_count: int) -> Reading | None:
@@ -141,6 +168,7 @@ class _Parser:
             or _parse_letters(content)
             or (form == "whole" and self._parse_run(content, form))
             or _parse_lower_case(content, len(self._texts))
+            or self._parse_labelled_texts(content)
         )
 
     def _parse(self, content: str, form: Form) -> Any:
@@ -167,6 +195,23 @@ class _Parser:
             return tuple(stated)
         is_short = 0 < len(content.strip()) <= _MAX_ANSWER_CHARS and "\n" not in content.strip()
         return REJECTED if form in ("tag", "line", "json") and is_short else None
+
+    def _parse_labelled_texts(self, content: str) -> tuple[str, ...] | None:
+        """Return the letters of "A. 1-butanol and C. 2-butanol" or "... are 1-butanol (A) and 2-butanol (C)"; None for every option."""
+        content = _BEFORE_TEXTS.sub("", content)
+        parts = [part.strip(" *_.,;") for part in re.split(r"\*{0,2}(?:,\s|;|\band\b)\*{0,2}", content)]
+        letters = []
+        for part in filter(None, parts):
+            labelled = _TEXT_THEN_LETTER.fullmatch(part) or _LETTER_THEN_TEXT.fullmatch(part)
+            index = ord(labelled["letter"]) - ord("A") if labelled else -1
+            if (
+                labelled is None
+                or index >= len(self._texts)
+                or _normalise(labelled["text"]) != self._texts[index]
+            ):
+                return None
+            letters.append(labelled["letter"])
+        return tuple(dict.fromkeys(letters)) if 1 < len(letters) < len(self._texts) else None
 
     def _parse_run(self, content: str, form: Form) -> tuple[str, ...] | None:
         """Return letters without separators: in any order in a box or tag, elsewhere in alphabetical order."""
