@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import msgspec
 
+from evals import disk
 from evals.errors import UsageError
 from evals.plain import suggestion
 
@@ -81,6 +82,17 @@ def cause(error: Exception, expected_type: Any = None) -> str:
     if "codec can't decode" in text:  # a library wrapped the error
         return "it is not UTF-8"
     return "a number has more than 4,300 digits" if "integer string conversion" in text else text
+
+
+def read_struct(path: Path, kind: Any, *, max_bytes: int = disk.MAX_SMALL_FILE) -> Any:
+    """Read a JSON file (suffix .json) or a TOML file into a type; raises UsageError."""
+    decode = msgspec.json.decode if path.suffix == ".json" else msgspec.toml.decode
+    try:
+        return decode(disk.read_small(path, max_bytes), type=kind)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: {cause(error, kind)}") from None
 
 
 def check_short_name(name: str, source: object) -> None:

@@ -39,8 +39,7 @@ from evals.scorers.judge.judged import Judged
 from evals.scorers.labels import Label, classification
 from evals.scorers.material import describe_crystal, looks_like_formula, parse_structure
 from evals.scorers.number import AbsoluteError, regression, stated_value_of
-from evals.scorers.upstream.first_number import FirstNumber
-from evals.scorers.upstream.matbench import OfficialError, OfficialLabel
+from evals.scorers.upstream.matbench import FirstNumber, OfficialError, OfficialLabel
 from evals.suite import INTERN_S1
 from evals.types import Metric, Prompt, Prompter, Sample, Scorer, Text
 

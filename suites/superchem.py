@@ -2,7 +2,7 @@ r"""SUPERChem (Zhao et al., arXiv 2512.01274): 500 multiple-choice problems in c
 
 Every problem exists in two versions: `multimodal`, with images where the text or an option refers to them, and `text`,
 with a description instead of each image. `official` follows VLMEvalKit (@ e8e78f05, dataset/superchem.py): a boxed
-answer, and the rule of evals/extract/upstream/superchem.py, which requires the right letters and nothing else.
+answer, and the rule of evals/extract/upstream/letters.py, which requires the right letters and nothing else.
 VLMEvalKit's prompt asks for a single character, so items with several right options cannot be answered as requested.
 `strict` asks for all right options and reads them wherever they are stated. The fidelity of the reasoning (RPF), for
 which upstream requires gemini-2.5-pro as the judge, is not computed; the headline is pass@1 of the answers.
@@ -19,7 +19,7 @@ from evals.benchmark import Benchmark, Protocol, Variant
 from evals.data import Data, Row, Split
 from evals.data.media import image
 from evals.errors import DataError
-from evals.extract.upstream.superchem import letters_superchem
+from evals.extract.upstream.letters import letters_superchem
 from evals.prompts import LETTERS
 from evals.scorers.options import OptionSet, StatedOptions
 from evals.types import Message, Part, Prompt, Sample, Sampling, Text

@@ -24,7 +24,8 @@ FOLDERS = ("evals", "suites", "model_adapters", "dashboard")
 LAYERS: tuple[tuple[str, str], ...] = (
     ("text of messages", "evals.plain"),
     ("errors", "evals.errors"),
-    ("types", "evals evals.boundary evals.disk evals.labels evals.types evals.validation"),
+    ("types", "evals evals.boundary evals.disk evals.labels evals.types"),
+    ("validation", "evals.validation"),
     ("protocols of plug-ins", "evals.seams"),
     ("worker processes, environments of other harnesses", "evals.harness_environments evals.sandbox"),
     ("remote file systems", "evals.remote"),
@@ -86,12 +87,14 @@ ALLOWED = {
 TOP_LEVEL_IMPORTS = {
     "evals.cli": {"click"},
     "evals.commands": {"click"},
+    "evals.board": {"numpy"},
+    "evals.challenge": {"numpy", "scipy"},
     "evals.verdicts": {"numpy"},
     "evals.dashboard": {"pandas", "streamlit", "altair"},
 }
 """Packages that modules may import at the top besides the standard library and msgspec; others would slow down start-up.
 
-Commands import most of `evals.verdicts` only when they compare runs."""
+Commands import most of these packages only when they compare runs or maintain a board."""
 
 
 class Import(NamedTuple):

@@ -2,6 +2,11 @@
 
 Each check yields messages. An entry with a message from `..._refusals` (broken rules, tampering) is refused; one with a
 message from `..._doubts` (implausible results) is held until a maintainer accepts it.
+
+Copied replies are recognised by hashes, without storing texts. Short replies often coincide, so only those of at least
+`MIN_LONG_CHARACTERS` are compared one by one: two models do not write 200 identical characters by chance, unless a template
+prescribes them. Runs with short replies are compared as a whole: a copy has the same answer to every item, including many
+wrong ones.
 """
 
 from __future__ import annotations
@@ -9,16 +14,16 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
 
 from msgspec import Struct, field
 
-from evals.board.fingerprints import MIN_LONG_CHARACTERS, copy_evidence
 from evals.board.policy import SuiteRule
-from evals.board.results import EntryResult, SuiteResult
+from evals.board.results import EntryResult, Fingerprint, SuiteResult
 from evals.board.submission import unsuitable_text
 from evals.data.errata import Errata
 from evals.records.card import Card
-from evals.records.store import fingerprint
+from evals.records.store import fingerprint as config_fingerprint
 from evals.suite import Suite
 from evals.types import Record, Reply, Sample, Score
 
@@ -33,6 +38,14 @@ MIN_CEILING_ITEMS = 50
 """Minimum number of items for which a value above the ceiling is implausible."""
 MIN_REPEATED_REPLIES = 20
 """Minimum number of long replies in later repeats, all equal to the first, to conclude that they were not sampled."""
+MIN_LONG_CHARACTERS = 200
+MAX_HASHED_REPLIES = 1024
+"""Maximum number of long replies to hash: those with the lowest hashes of sample and repeat, the same in all entries."""
+MIN_COPIED_SHARE = 0.02
+MIN_COPIED_REPLIES = 5
+"""Replies count as copied if at least this share and this number of the long ones are identical."""
+MIN_WRONG_ANSWERS = 20
+"""Minimum number of wrong answers in each of two runs; if there are fewer, equal answers do not count as copied."""
 _GENERATED_ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
 """Id of a run that its user did not name (`records.store.new_id`); its end is the fingerprint of the configuration."""
 
@@ -94,7 +107,7 @@ def rule_refusals(card: Card, rule: SuiteRule, suite: Suite) -> Iterator[str]:
         yield f"it covers another subset; the board requires {subset}"
     if suite.gated and not card.gated:
         yield "the suite is gated, but the bundle contains its texts"
-    if _GENERATED_ID.fullmatch(card.run) and card.run.rpartition("-")[2] != fingerprint(config):
+    if _GENERATED_ID.fullmatch(card.run) and card.run.rpartition("-")[2] != config_fingerprint(config):
         yield f"the run's id {card.run} does not belong to its configuration: the card was edited, or comes from another version of science-evals"
     if rule.data_sha256 and config.data_sha256 != rule.data_sha256:
         yield f"its data hash to {config.data_sha256[:16]}; the board uses {rule.data_sha256[:16]}"
@@ -202,3 +215,40 @@ def _is_same_run(result: SuiteResult, other: SuiteResult) -> bool:
     """Return whether two results are of one run. An equal id does not suffice: two runs may begin in the same second."""
     has_same_answers = result.fingerprint.answers == other.fingerprint.answers
     return result.bundle_sha256 == other.bundle_sha256 or (result.run == other.run and has_same_answers)
+
+
+def _hash(text: str, digits: int) -> str:
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:digits]
+
+
+def fingerprint(records: Iterable[Record]) -> Fingerprint:
+    """Return the fingerprint of a run's records."""
+    answers: list[str] = []
+    long_replies: list[tuple[str, str]] = []
+    wrong = 0
+    for record in records:
+        score = next(iter(record.scores.values()), None)
+        if not isinstance(record.outcome, Reply) or not isinstance(score, Score):
+            continue
+        answers.append(f"{record.sample}\t{record.repeat}\t{score.answer}\t{score.value}")
+        wrong += score.verdict != "right" and score.value != 1.0
+        text = " ".join(record.outcome.text.split())
+        if len(text) >= MIN_LONG_CHARACTERS:
+            long_replies.append((_hash(f"{record.sample}\t{record.repeat}", 12), _hash(text, 16)))
+    long_replies.sort()
+    return Fingerprint(
+        answers=_hash("\n".join(sorted(answers)), 64),
+        wrong=wrong,
+        long_replies=dict(long_replies[:MAX_HASHED_REPLIES]),
+    )
+
+
+def copy_evidence(first: Fingerprint, second: Fingerprint) -> str:
+    """Return why the replies of one run appear to be copied from another; empty if they do not."""
+    common = first.long_replies.keys() & second.long_replies.keys()
+    identical = sum(first.long_replies[key] == second.long_replies[key] for key in common)
+    if identical >= max(MIN_COPIED_REPLIES, MIN_COPIED_SHARE * len(common)):
+        return f"{identical} of {len(common)} long replies are identical"
+    if first.answers == second.answers and min(first.wrong, second.wrong) >= MIN_WRONG_ANSWERS:
+        return f"all answers are identical, including {first.wrong} wrong ones"
+    return ""

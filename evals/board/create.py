@@ -31,9 +31,8 @@ def create(folder: Path, title: str, suites: Sequence[Suite]) -> list[Path]:
     """Write the files of a new board into an empty or absent folder and return their paths; raises UsageError."""
     if folder.exists() and (not folder.is_dir() or any(p.name != ".git" for p in folder.iterdir())):
         raise UsageError(f"{folder} is not an empty folder; choose an empty or new one for the board")
-    if why := unsuitable_text(title) or (
-        "" if title.strip() and '"' not in title else "is empty or contains quotation marks"
-    ):
+    is_quotable = title.strip() and '"' not in title
+    if why := unsuitable_text(title) or ("" if is_quotable else "is empty or contains quotation marks"):
         raise UsageError(f"the title {why}")
     name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:60] or "board"
     values = {

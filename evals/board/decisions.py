@@ -23,10 +23,9 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from evals import disk
-from evals.board.policy import parse_toml
 from evals.board.submission import unsuitable_text
 from evals.errors import UsageError
+from evals.validation import read_struct
 
 NAME = "decisions.toml"
 Kind: TypeAlias = Literal["withdrawn", "disputed", "superseded", "accepted"]
@@ -53,13 +52,9 @@ class _DecisionFile(Struct, frozen=True, forbid_unknown_fields=True):
 def read(folder: Path) -> tuple[Decision, ...]:
     """Read the decisions of a board; raises UsageError. Without a file, there are none."""
     path = folder / NAME
-    try:
-        content = disk.read_small(path)
-    except FileNotFoundError:
+    if not path.exists():
         return ()
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
-    decisions: tuple[Decision, ...] = parse_toml(content, _DecisionFile, str(path)).decision
+    decisions: tuple[Decision, ...] = read_struct(path, _DecisionFile).decision
     for number, decision in enumerate(decisions, 1):
         for name in ("entry", "by", "reason"):
             text = getattr(decision, name)

@@ -14,7 +14,6 @@ from msgspec import Struct, structs
 
 from evals import disk, load
 from evals.board import checks, items, submission
-from evals.board.fingerprints import fingerprint
 from evals.board.items import Items
 from evals.board.policy import BoardPolicy, SuiteRule
 from evals.board.results import SuiteResult
@@ -144,8 +143,8 @@ def _result(
         golds = {sample.id: Gold.of(sample) for sample in samples.values()}
         run_items = items.measure(suite, map(compact, _records(bundle)), golds, card.config.repeats)
         result = structs.replace(
-            with_items(result_from_card(card), run_items),
-            fingerprint=fingerprint(_records(bundle)),
+            result_of(card, run_items),
+            fingerprint=checks.fingerprint(_records(bundle)),
             bundle_sha256=disk.sha256(path),
             notes=verification.notes,
         )
@@ -165,38 +164,21 @@ def _records(bundle: Bundle) -> Iterator[Record]:
         yield from bundle.lines("records.jsonl", Record)
 
 
-def with_items(result: SuiteResult, run_items: Items) -> SuiteResult:
-    """Return a result with the properties of its items."""
-    return structs.replace(
-        result,
+def result_of(card: Card, run_items: Items) -> SuiteResult:
+    """Return the result of a run with the fields that the run's card and items provide."""
+    config = card.config
+    of_config = ("suite", "protocol", "version", "data_sha256", "repeats")
+    of_card = (
+        "run", "estimates", "expected", "coverage", "truncated", "counts", "tokens", "cost_usd", "served", "started", "errata",
+    )  # fmt: skip
+    return SuiteResult(
+        **{name: getattr(config, name) for name in of_config},
+        **{name: getattr(card, name) for name in of_card},
+        sampling=structs.replace(config.sampling, extra={}),
+        judge=checks.judge_of(card),
+        promise=promise.promise_status(card),
         items=len(run_items.values),
         items_sha256=run_items.sha256,
         macro=run_items.macro,
         width=run_items.width,
-    )
-
-
-def result_from_card(card: Card) -> SuiteResult:
-    """Return the result of a run with the fields that the run's card provides."""
-    config = card.config
-    return SuiteResult(
-        suite=config.suite,
-        protocol=config.protocol,
-        version=config.version,
-        run=card.run,
-        data_sha256=config.data_sha256,
-        estimates=card.estimates,
-        repeats=config.repeats,
-        expected=card.expected,
-        coverage=card.coverage,
-        truncated=card.truncated,
-        counts=card.counts,
-        tokens=card.tokens,
-        cost_usd=card.cost_usd,
-        sampling=structs.replace(config.sampling, extra={}),
-        judge=checks.judge_of(card),
-        served=card.served,
-        started=card.started,
-        errata=card.errata,
-        promise=promise.promise_status(card),
     )

@@ -8,22 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
-from math import isnan
+from math import isnan, nan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from evals import disk
-from evals.board.results import FOLDER
+from evals.board.results import FOLDER, SuiteResult
 from evals.errors import UsageError
 from evals.records.files import CompactRecord, Gold
 from evals.report.estimates import points
 from evals.suite import Suite
 from evals.validation import cause
+from evals.verdicts.difference import MeanDifference, mean_evidence
+from evals.verdicts.evidence import Evidence
 from evals.verdicts.pairs import Outcomes, reduce_run
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 class Items(NamedTuple):
@@ -44,8 +45,6 @@ class Items(NamedTuple):
 
 def measure(suite: Suite, records: Iterable[CompactRecord], golds: Mapping[str, Gold], repeats: int) -> Items:
     """Return the items of a run, each reduced to its value under the suite's headline metric."""
-    import numpy as np
-
     metric = next(metric for metric in suite.metrics_for(golds) if metric.headline)
     if metric.pool == "whole":
         return Items("", np.zeros(0), [], [])
@@ -85,7 +84,6 @@ def write(folder: Path, entry: str, runs: Mapping[tuple[str, str], Items]) -> No
 
 def read(folder: Path, entry: str) -> dict[tuple[str, str], Items]:
     """Return the items of an entry by suite and protocol, without the hashes of their ids; raises UsageError."""
-    import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -103,3 +101,19 @@ def read(folder: Path, entry: str) -> dict[tuple[str, str], Items]:
         label: Items("", values[start:end], groups[start:end], clusters[start:end])
         for (label, start), end in zip(starts.items(), ends, strict=True)
     }
+
+
+def evidence_of(result: SuiteResult, a: Items, b: Items) -> tuple[Evidence, int]:
+    """Return the evidence on b minus a, and the number of items scored in both; `result`: the suite result of either run.
+
+    If no item was scored in both, the standard error is NaN.
+    """
+    differences = b.values - a.values
+    scored = np.flatnonzero(~np.isnan(differences))
+    if not len(scored):
+        return MeanDifference(0.0, nan, 1, "no item in common", result.width), 0
+    is_unclustered = len(set(a.clusters)) in (1, len(a.clusters))
+    clusters = range(len(scored)) if is_unclustered else np.array(a.clusters)[scored].tolist()
+    groups = np.array(a.groups)[scored].tolist() if result.macro else None
+    evidence = mean_evidence(differences[scored], clusters, groups=groups, width=result.width)
+    return evidence, len(scored)

@@ -1,7 +1,7 @@
 """Verification levels above `recomputed`: `results/levels.json`.
 
 `challenged`: a test of whether the claimed model could have written the replies has the verdict `consistent` or `close`
-(`challenges.py`).
+(`challenges/ENTRY/SUITE@PROTOCOL.json`, written by the board's operator; entries cannot contain outcomes).
 
 `rerun`: the board's operator has run the model too (`reruns/ENTRY/SUITE@PROTOCOL.zip`, a bundle), and the two runs are
 equivalent: the 90 % interval of their difference, paired by item, lies within the margin that the policy sets for the suite
@@ -16,17 +16,20 @@ from pathlib import Path
 from msgspec import Struct, structs
 
 from evals import disk
-from evals.board import challenges, items, policy, results
+from evals.board import items, policy, results
 from evals.board.examine import Examination, examine_rerun, within_limits
-from evals.board.paired import evidence_of
-from evals.board.policy import BoardPolicy, SuiteRule
+from evals.board.policy import BoardPolicy, ChallengeRule, SuiteRule
 from evals.board.results import EntryResult, Level, SuiteResult
 from evals.board.submission import SUFFIX
 from evals.bundles import bundle
 from evals.challenge import outcome
-from evals.challenge.summary import Challenge
+from evals.challenge.outcome import FORMAT as CHALLENGE_FORMAT
+from evals.challenge.outcome import ChallengeOutcome
+from evals.challenge.summary import Challenge, summarize, unreadable_challenge
 from evals.errors import UsageError
+from evals.plain import one_line
 from evals.records.store import Run
+from evals.validation import read_struct
 
 RERUNS = "reruns"
 CONFIDENCE_LEVEL = 0.90
@@ -76,7 +79,7 @@ class Levels(Struct, frozen=True, kw_only=True):
 def read(folder: Path) -> Levels:
     """Read a board's reruns and challenges; both are empty if there is no file."""
     path = folder / results.FOLDER / results.LEVELS
-    levels: Levels = results.read_json(path, Levels) if path.exists() else Levels()
+    levels: Levels = read_struct(path, Levels) if path.exists() else Levels()
     return levels
 
 
@@ -119,7 +122,7 @@ def update(
             earlier.get(key) or _compare_rerun(folder, path, digest, result, rule, board_policy, gold)
         )
     board_challenges = tuple(
-        challenges.read(path, path.parent.name, result, board_policy.challenge)
+        _read_challenge(path, path.parent.name, result, board_policy.challenge)
         for path, result, _ in _existing_files(
             folder / outcome.FOLDER, outcome.file_name, board_policy, results_by_entry
         )
@@ -176,7 +179,7 @@ def _compare_rerun(
         return structs.replace(rerun, reason=reason)
     submitted_items = items.read(folder, entry)[rule.name, rule.protocol]
     (rerun_items,) = examination.items.values()
-    evidence, n = evidence_of(result, submitted_items, rerun_items)
+    evidence, n = items.evidence_of(result, submitted_items, rerun_items)
     interval = evidence.interval(CONFIDENCE_LEVEL)
     if interval is None:
         return structs.replace(rerun, reason="too few items for an interval")
@@ -192,3 +195,41 @@ def _why_incomparable(examination: Examination, result: SuiteResult) -> str:
         return "the headline is not a mean over items"
     has_same_items = examination.suites[0].items_sha256 == result.items_sha256
     return "" if has_same_items else "it was run on different items"
+
+
+def _read_challenge(path: Path, entry: str, result: SuiteResult, rule: ChallengeRule) -> Challenge:
+    """Read the challenge of one score from an outcome file; its `fault` states why the outcome does not count.
+
+    It counts if it was computed from the same bundle as the score and satisfies the policy's `[challenge]` table.
+    """
+    try:
+        challenge_outcome = outcome.read(path)
+    except UsageError as error:
+        return unreadable_challenge(path, error, result.suite, result.protocol, entry)
+    challenge = summarize(challenge_outcome, next(_faults(challenge_outcome, result, rule), ""), entry)
+    return structs.replace(challenge, suite=result.suite, protocol=result.protocol)
+
+
+def _faults(outcome: ChallengeOutcome, result: SuiteResult, rule: ChallengeRule) -> Iterator[str]:
+    """Yield the reasons why an outcome does not count.
+
+    A test that rejects may stop early, so the minimum number of replies applies only to tests that do not reject. The
+    minimum alpha also applies only to these: at a smaller alpha, a test has little power to reject.
+    """
+    if outcome.format != CHALLENGE_FORMAT:
+        yield f"format {outcome.format}; this version reads {CHALLENGE_FORMAT}"
+    if (outcome.suite, outcome.protocol) != (result.suite, result.protocol):
+        yield one_line(f"it belongs to {outcome.suite} ({outcome.protocol})")
+    if outcome.run != result.run or outcome.bundle_sha256 != result.bundle_sha256:
+        source = f"the bundle {outcome.bundle_sha256[:16]}" if outcome.bundle_sha256 else "a run's folder"
+        yield one_line(f"it belongs to {source}, not to the entry's bundle {result.bundle_sha256[:16]}")
+    if outcome.verdict == "untestable":
+        return
+    if outcome.alpha > rule.maximum_alpha:
+        yield f"alpha is {outcome.alpha:g}; the board allows at most {rule.maximum_alpha:g}"
+    if outcome.verdict == "different":
+        return
+    if outcome.alpha < rule.minimum_alpha:
+        yield f"alpha is {outcome.alpha:g}; the board requires at least {rule.minimum_alpha:g}"
+    if outcome.replies < rule.minimum_replies:
+        yield f"replies tested: {outcome.replies}; the board requires {rule.minimum_replies}"

@@ -22,9 +22,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from evals import disk
 from evals.errors import UsageError
-from evals.validation import cause
+from evals.validation import cause, read_struct
 
 FORMAT = 1
 NAME = "board.toml"
@@ -132,9 +131,12 @@ def parse_toml(content: bytes, kind: Any, source: str) -> Any:
         raise UsageError(f"{source}: {cause(error, kind)}") from None
 
 
-def parse(content: bytes, source: str = NAME) -> BoardPolicy:
+def parse(content: bytes) -> BoardPolicy:
     """Parse and check a policy; raises UsageError."""
-    policy: BoardPolicy = parse_toml(content, BoardPolicy, source)
+    return _checked(parse_toml(content, BoardPolicy, NAME), NAME)
+
+
+def _checked(policy: BoardPolicy, source: str) -> BoardPolicy:
     if policy.format != FORMAT:
         raise UsageError(f"{source}: format {policy.format}; this version reads {FORMAT}")
     if not _BOARD_ID.fullmatch(policy.id):
@@ -154,12 +156,6 @@ def parse(content: bytes, source: str = NAME) -> BoardPolicy:
 def read(folder: Path) -> BoardPolicy:
     """Read the policy of a board's repository; raises UsageError."""
     path = folder / NAME
-    try:
-        content = disk.read_small(path)
-    except FileNotFoundError:
-        raise UsageError(
-            f"{folder} is not a board: it has no {NAME}; `evals board init` creates one"
-        ) from None
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
-    return parse(content, str(path))
+    if not path.exists():
+        raise UsageError(f"{folder} is not a board: it has no {NAME}; `evals board init` creates one")
+    return _checked(read_struct(path, BoardPolicy), str(path))

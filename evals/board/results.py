@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct, structs
@@ -14,7 +14,7 @@ from evals.board.submission import ModelCard
 from evals.errors import UsageError
 from evals.records.card import estimate_fault
 from evals.types import Estimate, Sampling
-from evals.validation import cause
+from evals.validation import read_struct
 
 FORMAT = 1
 FOLDER = "results"
@@ -34,7 +34,7 @@ class Fingerprint(Struct, frozen=True, kw_only=True):
     wrong: int = 0
     """Number of scored replies that are not fully right."""
     long_replies: dict[str, str] = {}
-    """Hash of sample and repeat -> hash of the reply's text, for up to `fingerprints.MAX_HASHED_REPLIES` long replies."""
+    """Hash of sample and repeat -> hash of the reply's text, for up to `checks.MAX_HASHED_REPLIES` long replies."""
 
 
 class SuiteResult(Struct, frozen=True, kw_only=True):
@@ -135,23 +135,13 @@ class Index(Struct, frozen=True, kw_only=True):
     """Entry -> `content_sha256` of its result."""
 
 
-def read_json(path: Path, kind: Any) -> Any:
-    """Read a JSON file of the board; raises UsageError."""
-    try:
-        return msgspec.json.decode(disk.read_small(path), type=kind)
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: {cause(error, kind)}") from None
-
-
 def read_all(folder: Path) -> dict[str, EntryResult]:
     """Return a board's results by entry, in order of arrival; raises UsageError if one was edited."""
     results: list[EntryResult] = []
     for path in sorted((folder / FOLDER).glob("*.json")):
         if path.name in (INDEX, LEVELS):
             continue
-        result: EntryResult = read_json(path, EntryResult)
+        result: EntryResult = read_struct(path, EntryResult)
         if result.format != FORMAT or result.with_content_hash() != result or path.stem != result.entry:
             raise UsageError(
                 f"{path} was edited or comes from another version; remove it to have it recomputed"
@@ -167,7 +157,7 @@ def read_all(folder: Path) -> dict[str, EntryResult]:
 def read_index(folder: Path, board: str) -> Index:
     """Return a board's index; an empty one if there is none yet."""
     path = folder / FOLDER / INDEX
-    index: Index = read_json(path, Index) if path.exists() else Index(board=board)
+    index: Index = read_struct(path, Index) if path.exists() else Index(board=board)
     return index
 
 

@@ -25,7 +25,7 @@ from evals.bundles import bundle
 from evals.data.archive import ARCHIVE_ERRORS
 from evals.errors import DataError, UsageError
 from evals.records.store import Run, slug
-from evals.validation import cause
+from evals.validation import cause, read_struct
 
 FORMAT = 1
 TOML_NAME = "submission.toml"
@@ -117,11 +117,7 @@ def check_model_card(card: ModelCard, source: str) -> None:
 
 def read_model_card(path: Path) -> ModelCard:
     """Read and check a `--model-card` file; raises UsageError."""
-    try:
-        content = disk.read_small(path, MAX_TOML_BYTES)
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
-    card: ModelCard = parse_toml(content, ModelCard, str(path))
+    card: ModelCard = read_struct(path, ModelCard, max_bytes=MAX_TOML_BYTES)
     check_model_card(card, str(path))
     return card
 
@@ -218,16 +214,21 @@ def _unpack(path: Path, folder: Path, limits: Limits) -> Submission:
         with zipfile.ZipFile(stream) as archive:
             submission = _read_submission(archive)
             _check_names(archive, submission)
-            for run in submission.runs:
-                _extract(archive, run.file, folder / run.file, limits.entry_mb << 20)
-                _check_unpacked_size(folder / run.file, limits.unpacked_mb << 20)
+            for name in (run.file for run in submission.runs):
+                info = archive.getinfo(name)
+                if info.compress_type != zipfile.ZIP_STORED or info.file_size > limits.entry_mb << 20:
+                    raise DataError(
+                        f"{name} is compressed or too large: create entries with `evals board submit`"
+                    )
+                with archive.open(info) as source, (folder / name).open("xb") as target:
+                    copyfileobj(source, target)
+                with zipfile.ZipFile(folder / name) as bundle_archive:
+                    size_mb = sum(info.file_size for info in bundle_archive.infolist()) / (1 << 20)
+                if size_mb > limits.unpacked_mb:
+                    raise DataError(
+                        f"{name} unpacks to {size_mb:.0f} MB; the limit is {limits.unpacked_mb} MB"
+                    )
     return submission
-
-
-def _check_unpacked_size(path: Path, maximum: int) -> None:
-    with zipfile.ZipFile(path) as archive:
-        if (size := sum(info.file_size for info in archive.infolist())) > maximum:
-            raise DataError(f"{path.name} unpacks to {size >> 20} MB; the limit is {maximum >> 20} MB")
 
 
 def _read_submission(archive: zipfile.ZipFile) -> Submission:
@@ -254,11 +255,3 @@ def _check_names(archive: zipfile.ZipFile, submission: Submission) -> None:
         raise DataError(f"{TOML_NAME} lists a file whose name is not SUITE@PROTOCOL.zip")
     if sorted(archive.namelist()) != sorted([TOML_NAME, *listed_files]):
         raise DataError(f"its files are not those listed in {TOML_NAME}")
-
-
-def _extract(archive: zipfile.ZipFile, name: str, path: Path, maximum: int) -> None:
-    info = archive.getinfo(name)
-    if info.compress_type != zipfile.ZIP_STORED or info.file_size > maximum:
-        raise DataError(f"{name} is compressed or too large: create entries with `evals board submit`")
-    with archive.open(info) as source, path.open("xb") as target:
-        copyfileobj(source, target)

@@ -261,7 +261,7 @@ def _check_is_bundle(path: Path) -> None:
             stream.seek(max(0, path.stat().st_size - SEARCHED_BYTES))
             end = stream.read(SEARCHED_BYTES)
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
     if b"bundle.json" not in start + end:
         kind = "a zip without bundle.json" if start.startswith(b"PK") else "not a zip file"
         if start.startswith(b"PK\x03\x04") and b"PK\x05\x06" not in end:
@@ -272,19 +272,11 @@ def _check_is_bundle(path: Path) -> None:
 @contextmanager
 def open_bundle(path: Path) -> Iterator[Bundle]:
     """Open a bundle; raises UsageError if the file is not a bundle, DataError if it is damaged."""
-    try:
-        exists = path.is_file()
-    except OSError as error:  # the name is too long
-        raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    if not exists:
-        raise UsageError(f"{path} does not exist")
     _check_is_bundle(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            entry = archive.getinfo("bundle.json")
-            with archive.open(entry) as stream:
-                manifest_json = stream.read(1 << 20)
-            manifest = msgspec.json.decode(manifest_json, type=Manifest)
+            with archive.open("bundle.json") as stream:
+                manifest = msgspec.json.decode(stream.read(1 << 20), type=Manifest)
             if manifest.bundle != FORMAT:
                 raise DataError(f"{path}: bundle format {manifest.bundle}; this version reads {FORMAT}")
             yield Bundle(path, archive, manifest)

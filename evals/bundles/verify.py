@@ -85,8 +85,11 @@ class _Verifier:
         self.bundle = bundle
         self.card = bundle.card()
         self.differences: list[str] = []
-        self._check_identity()
-        (self.suite,) = load.recorded_suite(self.card.config.suite, self.card.config.protocol)
+        manifest, config = bundle.manifest, self.card.config
+        stated = (manifest.run, manifest.suite, manifest.protocol, manifest.gated)
+        if stated != (self.card.run, config.suite, config.protocol, self.card.gated):
+            raise DataError("bundle.json and card.json name different runs")
+        (self.suite,) = load.recorded_suite(config.suite, config.protocol)
         if self.suite.refuses:
             raise UsageError(f"{self.bundle.path}: {self.suite.refuses}")
         self.prompter: Prompter | None = None
@@ -112,12 +115,6 @@ class _Verifier:
             bundle=self.bundle.path.name, run=card.run, suite=card.config.suite, protocol=card.config.protocol, model=card.model,
             records=len(self.compact_records), figures=figures, differences=tuple(self.differences), notes=tuple(self.notes),
         )  # fmt: skip
-
-    def _check_identity(self) -> None:
-        card, manifest = self.card, self.bundle.manifest
-        stated = (manifest.run, manifest.suite, manifest.protocol, manifest.gated)
-        if stated != (card.run, card.config.suite, card.config.protocol, card.gated):
-            raise DataError("bundle.json and card.json name different runs")
 
     def _compare_suite(self) -> None:
         card = self.card
@@ -194,12 +191,10 @@ class _Verifier:
             )
 
     def _rescore(self) -> Iterator[tuple[Record, Record]]:
+        records = self._check_records(self.bundle.lines("records.jsonl", Record))
         with Pool() as pool:
-            stored = map(
-                self._check_text_prompt, self._check_records(self.bundle.lines("records.jsonl", Record))
-            )
-            scoring = self.suite.scoring(pool)
-            yield from rescore_records(scoring, self.samples, stored)
+            stored = map(self._check_text_prompt, records)
+            yield from rescore_records(self.suite.scoring(pool), self.samples, stored)
 
     def _rescore_letters(self) -> Iterator[tuple[Record, Record]]:
         """Yield each record of a gated suite with its copy rescored from the answer letter, or with itself if that is impossible."""
@@ -211,7 +206,10 @@ class _Verifier:
             )
             for record in stored:
                 recorded = record.scores.values()
-                if any(isinstance(s, Failure) or s.judged or _has_hashed_answer(s) for s in recorded):
+                if any(
+                    isinstance(s, Failure) or s.judged or (s.answer or "").startswith("sha256:")
+                    for s in recorded
+                ):
                     unverified += 1
                     yield record, record
                     continue
@@ -335,12 +333,8 @@ class _Verifier:
         if not card.price:
             self.notes.append("the cost was not recomputed: the card has no price")
             return
-        price = Price(
-            input=card.price.get("input") or 0.0,
-            output=card.price.get("output") or 0.0,
-            cached=card.price.get("cached"),
-            date=date.min,
-        )
+        prices = {kind: card.price.get(kind) or 0.0 for kind in ("input", "output")}
+        price = Price(**prices, cached=card.price.get("cached"), date=date.min)
         cost = price.cost(card.tokens, card.batch_tokens)
         if not _are_equal(card.cost_usd, cost):
             self.differences.append(f"cost_usd: {card.cost_usd} in the card, recomputed {cost}")
@@ -351,10 +345,6 @@ def _recomputable_part(score: Score | Failure) -> Score | Failure:
     if isinstance(score, Failure):
         return score
     return Score(value=score.value, verdict=score.verdict, answer=score.answer, parts=score.parts)
-
-
-def _has_hashed_answer(score: Score) -> bool:
-    return score.answer is not None and score.answer.startswith("sha256:")
 
 
 def _are_equal(stated: Any, other: Any) -> bool:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Protocol
+from collections import Counter
+from collections.abc import Sequence
+from typing import Protocol
 
 from msgspec import Struct, structs
 
 from evals import load
 from evals.challenge import replies
 from evals.challenge.decoding import decoding_of, sampling_of, unrecorded_settings
-from evals.challenge.likelihoods import ReplyLikelihoods, compute_likelihoods
 from evals.challenge.outcome import MAX_SECONDS, ChallengeOutcome
 from evals.challenge.replies import Choice, Source
-from evals.errors import Fatal, Rejected, UsageError
+from evals.errors import Fatal, ModelError, Rejected, UsageError
 from evals.run.event_loop import run_on_new_loop
-from evals.seams import Decoding, HasStartup, SupportsReplyLikelihoods
+from evals.seams import Decoding, HasStartup, SupportsReplyLikelihoods, TokenLikelihoods
 from evals.types import Model, Sampling
 
-if TYPE_CHECKING:
-    from evals.challenge.evidence import Evidence
+MAX_REASON = 200
+"""Maximum length of the reason why a reply was left out."""
 
 
 class ChallengeRequest(Struct, frozen=True, kw_only=True):
@@ -59,7 +60,11 @@ def challenge(
         return structs.replace(empty_outcome, reason=choice.obstacle, left_out=dict(choice.left_out))
     model = load.model(spec, **options)
     if not isinstance(model, SupportsReplyLikelihoods):
-        return structs.replace(empty_outcome, reason=_unsupported_model_reason(spec))
+        reason = (
+            f"{load.without_secrets(spec)} does not return the likelihoods of a given text; hf: (including .gguf files), "
+            "merge:, vllm: and server: (if it is vLLM) do"
+        )
+        return structs.replace(empty_outcome, reason=reason)
     outcome = _test_replies(empty_outcome, model, choice, sampling=sampling, decoding=decoding)
     missing = unrecorded_settings(source.card.config, sampling)
     if outcome.verdict == "different" and missing:
@@ -91,13 +96,6 @@ def _empty_outcome(source: Source, spec: str, request: ChallengeRequest) -> Chal
     )
 
 
-def _unsupported_model_reason(spec: str) -> str:
-    return (
-        f"{load.without_secrets(spec)} does not return the likelihoods of a given text; hf: (including .gguf files), "
-        "merge:, vllm: and server: (if it is vLLM) do"
-    )
-
-
 def _test_replies(
     empty_outcome: ChallengeOutcome,
     model: ClaimedModel,
@@ -110,56 +108,42 @@ def _test_replies(
     from evals.challenge.evidence import weigh
 
     try:
-        tested, seconds = run_on_new_loop(_run_model(model, choice, sampling, decoding))
+        outcomes, seconds = run_on_new_loop(_run_model(model, choice, sampling, decoding))
     except (Fatal, Rejected) as error:
         return structs.replace(empty_outcome, reason=str(error), left_out=dict(choice.left_out))
+    failed = Counter(str(outcome)[:MAX_REASON] for outcome in outcomes if isinstance(outcome, ModelError))
+    pairs = zip(choice.exchanges, outcomes, strict=True)
+    tested = [(reply, outcome) for (_, reply), outcome in pairs if not isinstance(outcome, ModelError)]
     evidence = weigh(
-        tested.likelihoods,
+        [tokens for _, tokens in tested],
         greedy=not decoding.temperature,
         alpha=empty_outcome.alpha,
         one_seed=sampling.seed is not None,
     )
+    reason = next(iter(failed.most_common(1)), ("they have no tokens", 0))[0]
+    recorded_s = [reply.seconds for reply, _ in tested]
+    is_time_known = min(recorded_s, default=0) >= 0 and 0 < sum(recorded_s) <= MAX_SECONDS
     return structs.replace(
         empty_outcome,
+        **{name: value for name, value in evidence._asdict().items() if name != "same_e_value"},
         backend=model.backend(),
-        replies=evidence.replies,
-        tokens=evidence.tokens,
-        verdict=evidence.verdict,
-        p_value=evidence.p_value,
-        e_value=evidence.e_value,
-        first_choices=evidence.first_choices,
-        reason=_untestable_reason(evidence, tested),
-        left_out=dict(choice.left_out + tested.left_out),
-        retokenised=tested.token_count_mismatches,
+        reason=f"no reply can be tested: {reason}" if evidence.verdict == "untestable" else "",
+        left_out=dict(choice.left_out + failed),
+        retokenised=sum(t.recorded_tokens not in (None, len(t.logprob)) for _, t in tested),
         reading_s=seconds,
-        generation_s=_generation_s(tested),
+        generation_s=sum(recorded_s) if is_time_known else None,
     )
-
-
-def _generation_s(tested: ReplyLikelihoods) -> float | None:
-    """Return the recorded seconds of generation, summed over the replies; None if they are not recorded or implausible."""
-    seconds = [reply.seconds for reply in tested.replies]
-    total = sum(seconds)
-    return total if min(seconds, default=0) >= 0 and 0 < total <= MAX_SECONDS else None
 
 
 async def _run_model(
     model: ClaimedModel, choice: Choice, sampling: Sampling, decoding: Decoding
-) -> tuple[ReplyLikelihoods, float]:
+) -> tuple[Sequence[TokenLikelihoods | ModelError], float]:
     """Compute the likelihoods and close the model; return them with the seconds taken, without the model's startup."""
     try:
         if isinstance(model, HasStartup) and (startup := model.ready()) is not None:
             await startup
         started = time.perf_counter()
-        tested = await compute_likelihoods(model, choice.exchanges, sampling, decoding)
-        return tested, time.perf_counter() - started
+        outcomes = await model.reply_likelihoods(choice.exchanges, sampling, decoding)
+        return outcomes, time.perf_counter() - started
     finally:
         await model.close()
-
-
-def _untestable_reason(evidence: Evidence, tested: ReplyLikelihoods) -> str:
-    """Return why there is no evidence; empty if there is."""
-    if evidence.verdict != "untestable":
-        return ""
-    (reason, _), *_ = tested.left_out.most_common(1) or [("they have no tokens", 0)]
-    return f"no reply can be tested: {reason}"

@@ -42,7 +42,11 @@ def sampling_of(config: Config) -> Sampling:
     """Return the sampling parameters after applying the extra request fields; raises UsageError for an unsupported field."""
     sampling, fields = config.sampling, dict(config.sampling.extra)
     template = fields.pop("chat_template_kwargs", {})
-    _check_template_variables(template)
+    if not isinstance(template, dict):
+        raise UsageError("the request field chat_template_kwargs is not an object")
+    for name, value in template.items():
+        if name in TEMPLATE_ARGUMENTS or not isinstance(value, str | int | float | None):
+            raise UsageError(f"the request field chat_template_kwargs.{name} is not supported")
     values = {name: fields.pop(name) for name in SAMPLING_FIELDS if name in fields}
     for name, value in fields.items():
         if name not in WITHOUT_EFFECT and not (name in NEUTRAL_VALUES and value == NEUTRAL_VALUES[name]):
@@ -57,14 +61,6 @@ def sampling_of(config: Config) -> Sampling:
         raise UsageError("the request field stop is not a list of strings")
     extra = {"chat_template_kwargs": template} if template else {}
     return structs.replace(sampling, **values, stop=tuple(stop), extra=extra)
-
-
-def _check_template_variables(variables: Any) -> None:
-    if not isinstance(variables, dict):
-        raise UsageError("the request field chat_template_kwargs is not an object")
-    for name, value in variables.items():
-        if name in TEMPLATE_ARGUMENTS or not isinstance(value, str | int | float | None):
-            raise UsageError(f"the request field chat_template_kwargs.{name} is not supported")
 
 
 def decoding_of(config: Config, sampling: Sampling) -> Decoding:

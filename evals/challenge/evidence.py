@@ -20,19 +20,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import exp
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
 
 from evals.challenge.outcome import Verdict
 from evals.errors import UsageError
+from evals.seams import TokenLikelihoods
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from evals.seams import TokenLikelihoods
-
-    Floats: TypeAlias = NDArray[np.float64]
-
+Floats: TypeAlias = NDArray[np.float64]
 UPPER_TAILS = (0.5, 0.2, 0.05, 0.01, 0.001, 0.0001)
 """Values of x for the tails {U > 1 - x}: tokens less likely than they should be, including those that the sampling excludes."""
 LOWER_TAILS = (0.5, 0.2, 0.05)
@@ -104,8 +102,6 @@ def weigh(
     not: features at one position are averaged over replies, which is valid under any dependence between replies, and the
     factors of the positions are multiplied.
     """
-    import numpy as np
-
     if not 0 < alpha < 1:
         raise UsageError(f"alpha must lie between 0 and 1, got {alpha:g}")
     nonempty = [tokens for tokens in likelihoods if len(tokens.logprob)]
@@ -138,15 +134,11 @@ def weigh(
 
 def log_factors_by_reply(features: Sequence[Floats], null: Neighbourhood, *, greedy: bool) -> Floats:
     """Return the log factor of each reply by feature and odds, shape (replies, F, A)."""
-    import numpy as np
-
     return np.stack([log_gains(tokens, null, greedy=greedy).sum(axis=2) for tokens in features])
 
 
 def log_factors_by_position(features: Sequence[Floats], null: Neighbourhood, *, greedy: bool) -> Floats:
     """Return the log factor of each position by feature and odds, shape (positions, F, A), from mean features over replies."""
-    import numpy as np
-
     longest = max(tokens.shape[1] for tokens in features)
     total = sum(np.pad(tokens, ((0, 0), (0, longest - tokens.shape[1]))) for tokens in features)
     replies = sum(np.arange(longest) < tokens.shape[1] for tokens in features)
@@ -155,9 +147,6 @@ def log_factors_by_position(features: Sequence[Floats], null: Neighbourhood, *, 
 
 def cumulative_log_wealth(log_factors: Floats) -> Floats:
     """Return the log wealth after each step, shape (..., steps), given the log factors of the steps, shape (..., steps, F, A)."""
-    import numpy as np
-    from scipy.special import logsumexp
-
     log_wealth = np.cumsum(log_factors, axis=-3)
     by_feature = logsumexp(log_wealth, axis=-1) - np.log(log_wealth.shape[-1])
     return np.asarray(logsumexp(by_feature + np.log(_feature_weights(log_wealth.shape[-2])), axis=-1))
@@ -165,8 +154,6 @@ def cumulative_log_wealth(log_factors: Floats) -> Floats:
 
 def features_of(likelihoods: TokenLikelihoods, *, greedy: bool) -> Floats:
     """Return the features of a reply's tokens, shape (F, tokens); raises UsageError for invalid likelihoods."""
-    import numpy as np
-
     _check_likelihoods(likelihoods)
     if greedy:
         return np.stack([np.asarray(likelihoods.gap) > gap for gap in GREEDY_GAPS]).astype(float)
@@ -177,8 +164,6 @@ def features_of(likelihoods: TokenLikelihoods, *, greedy: bool) -> Floats:
 
 def log_gains(features: Floats, null: Neighbourhood, *, greedy: bool) -> Floats:
     """Return the log factor of each token by feature and odds, shape (F, A, tokens)."""
-    import numpy as np
-
     bounds = np.array(
         [null.max_share_beyond(gap) for gap in GREEDY_GAPS]
         if greedy
@@ -192,8 +177,6 @@ def log_gains(features: Floats, null: Neighbourhood, *, greedy: bool) -> Floats:
 
 def _check_likelihoods(likelihoods: TokenLikelihoods) -> None:
     """Raise UsageError unless the arrays have the same length and valid values."""
-    import numpy as np
-
     names = ("logprob", "rank", "gap", "above", "mass", "above_upper", "mass_upper")
     arrays = {name: np.asarray(value) for name in names if (value := getattr(likelihoods, name)) is not None}
     for name, values in arrays.items():
@@ -211,8 +194,6 @@ def _check_likelihoods(likelihoods: TokenLikelihoods) -> None:
 
 def _feature_weights(feature_count: int) -> Floats:
     """Return the share of the initial wealth that is bet on each feature."""
-    import numpy as np
-
     if feature_count == len(GREEDY_GAPS):
         return np.full(feature_count, 1 / feature_count)
     rare = np.array([x <= RARE_TAIL for x in UPPER_TAILS] + [False] * len(LOWER_TAILS))
@@ -221,8 +202,6 @@ def _feature_weights(feature_count: int) -> Floats:
 
 def _upper_tail(likelihoods: TokenLikelihoods, x: float) -> Floats:
     """Return the probability over V of {U > 1 - x} for each token; if `above` and `mass` are bounds, a lower bound."""
-    import numpy as np
-
     above, mass = np.asarray(likelihoods.above), np.asarray(likelihoods.mass)
     probability = np.clip((above + mass - (1 - x)) / np.where(mass > 0, mass, 1.0), 0.0, 1.0)
     return np.where(mass > 0, probability, (above > 1 - x).astype(float))
@@ -230,8 +209,6 @@ def _upper_tail(likelihoods: TokenLikelihoods, x: float) -> Floats:
 
 def _lower_tail(likelihoods: TokenLikelihoods, x: float) -> Floats:
     """Return the probability over V of {U < x} for each token; if `above` and `mass` are bounds, a lower bound."""
-    import numpy as np
-
     above = np.asarray(likelihoods.above if likelihoods.above_upper is None else likelihoods.above_upper)
     mass = np.asarray(likelihoods.mass if likelihoods.mass_upper is None else likelihoods.mass_upper)
     probability = np.clip((x - above) / np.where(mass > 0, mass, 1.0), 0.0, 1.0)

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from evals import disk
 from evals.errors import UsageError
 from evals.records.store import slug
-from evals.validation import cause
+from evals.validation import read_struct
 
 FORMAT = 1
 FOLDER = "challenges"
@@ -82,12 +82,8 @@ def file_name(suite: str, protocol: str) -> str:
 
 def read(path: Path) -> ChallengeOutcome:
     """Read an outcome; raises UsageError."""
-    try:
-        return msgspec.json.decode(disk.read_small(path, MAX_BYTES), type=ChallengeOutcome)
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: {cause(error, ChallengeOutcome)}") from None
+    outcome: ChallengeOutcome = read_struct(path, ChallengeOutcome, max_bytes=MAX_BYTES)
+    return outcome
 
 
 def stored_outcome(path: Path) -> ChallengeOutcome | None:

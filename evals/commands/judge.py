@@ -145,9 +145,8 @@ async def _ask_judge(
 
     async def decide(line: Label) -> RatedPair | None:
         try:
-            letter, _ = await judge_model.decide(
-                template, line.question, line.reference or "", line.candidate or ""
-            )
+            filled = template.fill(line.question, line.reference or "", line.candidate or "")
+            letter, _ = await judge_model.ask_until_verdict(template, *filled)
         except Unreadable:
             return None
         return RatedPair(line.label, letter == "A", item=_item_of(line))

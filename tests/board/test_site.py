@@ -23,13 +23,14 @@ pytest.importorskip("jinja2", reason="the extra `board` is not installed")
 import evals
 from evals.board import decisions
 from evals.board.ingest import ingest
-from evals.board.results import EntryResult, read_json
+from evals.board.results import EntryResult
 from evals.board.site.comparison import compare
 from evals.board.site.contents import load, url_name
 from evals.board.site.feeds import FORMAT
 from evals.board.site.write import write
 from evals.errors import UsageError
 from evals.records.store import write_card
+from evals.validation import read_struct
 from tests.support import boards
 from tests.support.command import evals as run_command
 from tests.support.error_messages import raises
@@ -375,10 +376,12 @@ def test_a_score_without_a_headline_has_no_number_on_any_page(tmp_path: Path) ->
     board = tmp_path / "board"
     boards.write_results(board, models=2, suites=1, items=50)
     path = board / "results" / "organisation-0-model-0@v1.json"
-    result = read_json(path, EntryResult)
+    result = read_struct(path, EntryResult)
     (suite,) = result.suites
     other_value = (
-        read_json(board / "results" / "organisation-1-model-1@v1.json", EntryResult).suites[0].headline.value
+        read_struct(board / "results" / "organisation-1-model-1@v1.json", EntryResult)
+        .suites[0]
+        .headline.value
     )
     path.write_bytes(
         msgspec.json.encode(replace(result, suites=(replace(suite, estimates=()),)).with_content_hash())

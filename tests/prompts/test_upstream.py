@@ -15,7 +15,7 @@ from evals.data import Data
 from evals.errors import DataError
 from evals.extract import bare_number, bare_verdict
 from evals.prompts import plain_text
-from evals.prompts.upstream import UNAVAILABLE, UpstreamPrompts, configs, fill_template, wheel
+from evals.prompts.upstream import UNAVAILABLE, configs, fill_template, wheel
 from evals.prompts.upstream.sentences import SentencePrompts
 from evals.prompts.upstream.wheel import OPENCOMPASS
 from evals.records import store
@@ -177,38 +177,6 @@ def test_a_failed_download_is_reported_with_its_reason(
     pip.chmod(0o755)
     evals("data", "opencompass").assert_usage_error()
     assert list(synthetic_wheel.parent.iterdir()) == []
-
-
-def test_missing_oversized_and_malformed_config_files_are_reported(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    wheels.install(
-        monkeypatch,
-        tmp_path,
-        {f"{FOLDER}long.py": "#" * (wheel.MAX_FILE_BYTES + 1), f"{FOLDER}bad.py": "x = 'one'"},
-    )
-    for prompts in (
-        UpstreamPrompts(file="none.py", prompt_path="x"),
-        UpstreamPrompts(file="long.py", prompt_path="x"),
-        UpstreamPrompts(file="bad.py", prompt_path="x"),
-        UpstreamPrompts(file="bad.py", prompt_path="y"),
-    ):
-        with raises(DataError):
-            prompts.turns(prompts.prompt_path)
-
-
-@pytest.mark.parametrize(
-    "template",
-    ["dict(round=[])", "dict(round='HUMAN')", "dict(round=['text'])", "dict(round=[dict(role='HUMAN')])",
-     "dict(round=[dict(role='ROBOT', prompt='x')])", "dict(round=[dict(role='SYSTEM', prompt='x', fallback_role='BOT')])",
-     "dict(end=[], round=[dict(role='HUMAN', prompt='x')])", "dict(begin=[dict(role='HUMAN', prompt='x')])"],
-)  # fmt: skip
-def test_templates_of_another_structure_are_rejected(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, template: str
-) -> None:
-    wheels.install(monkeypatch, tmp_path, {f"{FOLDER}c.py": f"x = {template}"})
-    with raises(DataError):
-        UpstreamPrompts(file="c.py", prompt_path="x").turns("x")
 
 
 # --- filling a template -------------------------------------------------------------------------------------

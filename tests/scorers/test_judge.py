@@ -180,12 +180,13 @@ async def test_concurrent_calls_are_all_repeated_without_a_schema_and_a_long_pro
                 raise Rejected("HTTP 400: unknown field response_format")
             return await super().reply(prompt, sampling)
 
-    judge = Judge(WithoutSchemas(correct_judge), spec="scripted:old")
+    judge, judge_template = Judge(WithoutSchemas(correct_judge), spec="scripted:old"), template("correctness")
+    filled = [judge_template.fill(text, "four", "four") for text in ("too long", *map(str, range(8)))]
     with raises(ScorerError):
-        await judge.decide(template("correctness"), "too long", "four", "four")
+        await judge.ask_until_verdict(judge_template, *filled[0])
     assert judge.calls == 1
     decisions = await asyncio.gather(
-        *(judge.decide(template("correctness"), f"item {n}", "four", "four") for n in range(8))
+        *(judge.ask_until_verdict(judge_template, *question) for question in filled[1:])
     )
     assert [verdict for verdict, _ in decisions] == ["A"] * 8
 
@@ -255,7 +256,7 @@ def test_a_stored_verdict_is_reused_only_for_the_same_text_and_judge() -> None:
 
 
 def test_a_number_that_the_judge_extracts_is_scored_by_the_rule() -> None:
-    from evals.scorers.upstream.first_number import FirstNumber
+    from evals.scorers.upstream.matbench import FirstNumber
 
     sample = Sample(id="s", target=1000.0)
 

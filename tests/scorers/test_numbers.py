@@ -15,8 +15,8 @@ from evals.scorers.folds import ByGroup
 from evals.scorers.labels import Label, probability
 from evals.scorers.number import AbsoluteError, Within
 from evals.scorers.options import OptionSet, options_stated
-from evals.scorers.upstream.first_number import FirstNumber, first_number
 from evals.scorers.upstream.lamalab import SignedTolerance, number_lamalab, options_lamalab
+from evals.scorers.upstream.matbench import FirstNumber, first_number
 from evals.types import Point, Prompt, Reply, Sample, Score
 from tests.support.error_messages import raises
 from tests.support.paths import TESTS

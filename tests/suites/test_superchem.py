@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from evals.data import Data
-from evals.extract.upstream.superchem import letters_superchem
+from evals.extract.upstream.letters import letters_superchem
 from evals.suites import superchem
 from evals.types import Media, Prompt, Reply, Sample
 from tests.support.command import evals

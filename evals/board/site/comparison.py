@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import NamedTuple
 
-from evals.board.items import Items
-from evals.board.paired import evidence_of
+from evals.board.items import Items, evidence_of
 from evals.board.results import SuiteResult
 from evals.verdicts import difference
 from evals.verdicts.evidence import Evidence

@@ -226,7 +226,7 @@ def _load_results(folder: Path) -> Contents:
 def _measure(run: Run) -> tuple[SuiteResult, Items]:
     card = run.card
     run_items = items.measure(suite_of(card), run.compact_records(), run.gold(), card.config.repeats)
-    return examine.with_items(examine.result_from_card(card), run_items), run_items
+    return examine.result_of(card, run_items), run_items
 
 
 def _columns(

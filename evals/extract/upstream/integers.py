@@ -66,14 +66,8 @@ def integer_matharena(text: str) -> int | None:
             return None
         stated_integer = _parse_integer(content)
         return stated_integer if stated_integer is not None else _evaluate_expression(content)
-    size = 256
-    while True:
-        start = max(0, len(text) - size)
-        if numbers := _DIGIT_RUN.findall(text, start):
-            return integer_from_digits(numbers[-1])
-        if start == 0:
-            return None
-        size *= 4
+    numbers = _DIGIT_RUN.findall(text)
+    return integer_from_digits(numbers[-1]) if numbers else None
 
 
 def _evaluate_expression(content: str) -> int | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from string import ascii_uppercase
 
 import msgspec
 
 from evals.extract.lazy_pattern import lazy_pattern
+from evals.extract.visible import visible
 
 _ANSWER_IS = lazy_pattern(r"answer is \(?([A-J])\)?")
 _ANSWER_COLON = lazy_pattern(r"[aA]nswer:\s*([A-J])")
@@ -34,19 +35,8 @@ def letter_mmlu_pro(text: str) -> str | None:
                 break
             match = other
         return match[1]
-    return _last_isolated(text)
-
-
-def _last_isolated(text: str) -> str | None:
-    """Return the last capital A-J between word boundaries, searching increasingly long tails."""
-    size = 64
-    while True:
-        start = max(0, len(text) - size)
-        if isolated := _ISOLATED.findall(text, start):
-            return str(isolated[-1])
-        if start == 0:
-            return None
-        size *= 4
+    isolated = _ISOLATED.findall(text)
+    return isolated[-1] if isolated else None
 
 
 def first_match(name: str, pattern: str) -> Callable[[str, int], str | None]:
@@ -71,6 +61,8 @@ def first_match(name: str, pattern: str) -> Callable[[str, int], str | None]:
 # --- image suites -------------------------------------------------------------------------------------------
 
 _MSEARTH_OPTION = lazy_pattern(r"\s*([a-dA-D])(?!\w)\s*+[):.,]?\s*+")
+_SUPERCHEM_BOX = r"\boxed{"
+_SUPERCHEM_IGNORED = ("\\", "{", "}", "text", "math", "bf", "rm")
 _XLRS_IGNORED = ("The best answer is", "The correct answer is", "The answer is", "The answer")
 
 
@@ -132,3 +124,26 @@ def letters_xlrs(text: str) -> str:
         return ""
     letters = re.findall(r"\(([a-eA-E])\)", text) or re.findall("[a-eA-E]", text)
     return "".join(sorted({letter.upper() for letter in letters}))
+
+
+def letters_superchem(text: str, options: Sequence[str]) -> tuple[str, ...] | None:
+    r"""Return every character of the last box, in capitals, followed by `?` if one occurs twice; None if no box is closed.
+
+    Source: open-compass/VLMEvalKit @ e8e78f05, dataset/superchem.py (`_parse_boxed_answer`, `_score_multiple_choice_answer`).
+    The text between the last `\boxed{` and the next closing brace, without backslashes, braces and the strings "text",
+    "math", "bf" and "rm", must consist of the right letters: `\boxed{A, C}`, `\boxed{A. Benzene}` and
+    `\boxed{\mathsf{A}}` are wrong. The authors' code (catalystforyou/SUPERChem_eval @ 8c0eb792) differs in one case: it
+    accepts `AA` for A and C.
+    """
+    content, position, visible_text = None, 0, visible(text).text
+    while (begin := visible_text.find(_SUPERCHEM_BOX, position)) >= 0:
+        end = visible_text.find("}", begin + len(_SUPERCHEM_BOX) + 1)
+        if end < 0:
+            break
+        content, position = visible_text[begin + len(_SUPERCHEM_BOX) : end].strip(), end + 1
+    if content is None:
+        return None
+    for ignored in _SUPERCHEM_IGNORED:
+        content = content.replace(ignored, "")
+    characters = tuple(content.strip().upper())
+    return characters if len(set(characters)) == len(characters) else (*characters, "?")

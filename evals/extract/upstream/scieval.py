@@ -26,7 +26,8 @@ def letters_scieval(text: str, options: Sequence[str]) -> tuple[str, ...] | None
     """Return the letters that a reply states, in alphabetical order; None if it states none."""
     text = visible(text).text.strip()
     for content in _candidates(text):
-        if letters := _letters(content):
+        letters = set(re.findall("[A-Z]", _without_tags(content).upper()))
+        if 0 < len(letters) <= MAX_LETTERS:
             return tuple(sorted(letters))
     return None
 
@@ -60,8 +61,3 @@ def _without_tags(text: str) -> str:
         parts.append(text[position:text_end])
         position = end + 1
     return "".join(parts) + text[position:]
-
-
-def _letters(content: str) -> set[str]:
-    letters = set(re.findall("[A-Z]", _without_tags(content).upper()))
-    return letters if len(letters) <= MAX_LETTERS else set()

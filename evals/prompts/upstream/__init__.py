@@ -21,7 +21,7 @@ from msgspec import Struct, structs
 
 from evals.errors import DataError
 from evals.prompts.layout import LETTERS
-from evals.prompts.upstream import wheel
+from evals.prompts.upstream import configs, wheel
 from evals.prompts.upstream.wheel import OPENCOMPASS, VLMEVALKIT, Wheel
 from evals.types import Message, Prompt, Prompter, Sample, Text
 
@@ -206,38 +206,11 @@ def fill_template(turns: tuple[tuple[str, str], ...], row: Mapping[str, str]) ->
 def _turns(
     source_wheel: Wheel, file: str, path: str, loop_values: tuple[tuple[str, str], ...]
 ) -> tuple[tuple[str, str], ...]:
-    from evals.prompts.upstream import configs
-
-    name = f"{source_wheel.package}: {file}"
-    try:
-        code = wheel.read(source_wheel, file).decode("utf-8")
-    except UnicodeDecodeError:
-        raise DataError(f"{name} is not UTF-8 text") from None
+    """Return the role and the text of each turn of a template, whose form is known by the wheel's SHA-256."""
+    code, name = wheel.read(source_wheel, file).decode("utf-8"), f"{source_wheel.package}: {file}"
     template = configs.evaluate(code, path, file=name, loop_values=dict(loop_values))
-    return _check_turns(template, f"{name}: {path}")
-
-
-def _check_turns(template: Any, source: str) -> tuple[tuple[str, str], ...]:
-    """Return the role and the text of each turn of a template; raises DataError if it has another structure."""
-    if not isinstance(template, dict) or not {"round"} <= set(template) <= {"begin", "round"}:
-        raise DataError(f"{source} is not a template of the form {{begin, round}}")
-    turns = (
-        [*(template.get("begin") or []), *template["round"]] if isinstance(template["round"], list) else []
+    turns = [*(template.get("begin") or []), *template["round"]]
+    return tuple(
+        (NO_FALLBACK if t["role"] == "SYSTEM" and "fallback_role" not in t else t["role"], t["prompt"])
+        for t in turns
     )
-    if not turns or not all(_is_turn(turn) for turn in turns):
-        raise DataError(
-            f"{source}: its turns are not of the form {{role, prompt}} with the roles HUMAN, BOT or SYSTEM"
-        )
-    return tuple((_turn_role(turn), turn["prompt"]) for turn in turns)
-
-
-def _turn_role(turn: Mapping[str, str]) -> str:
-    return NO_FALLBACK if turn["role"] == "SYSTEM" and "fallback_role" not in turn else turn["role"]
-
-
-def _is_turn(turn: Any) -> bool:
-    if not isinstance(turn, dict) or not isinstance(turn.get("prompt"), str):
-        return False
-    if turn.get("role") == "SYSTEM":
-        return bool(turn.get("fallback_role", "HUMAN") == "HUMAN")
-    return turn.get("role") in ("HUMAN", "BOT")

@@ -27,8 +27,6 @@ def hints() -> dict[str, str]:
                 left=ast.BinOp(right=ast.Constant(value=str(first))), right=ast.Constant(value=str(second))
             ) if second.endswith("{"):
                 hints_by_form["dict"] = first + second
-    if not {"cls", "number", "dict"} <= hints_by_form.keys():
-        raise DataError(f"{OPENCOMPASS.package}: {LOADER} does not define the expected hints")
     return hints_by_form
 
 

@@ -139,20 +139,10 @@ class SentencePrompts(UpstreamPrompts, frozen=True, kw_only=True):
 
 @cache
 def _string_constant(file: str, scope: str, index: int) -> str:
-    name = f"{VLMEVALKIT.package}: {file}"
-    try:
-        node: ast.AST = ast.parse(wheel.read(VLMEVALKIT, file))
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise DataError(f"{name} cannot be parsed as Python: {type(error).__name__}") from None
-    for defined_name in scope.split("."):
-        definitions = [child for child in ast.iter_child_nodes(node) if _defined_name(child) == defined_name]
-        if not definitions:
-            raise DataError(f"{name} does not define {scope}")
-        node = definitions[-1]
-    texts = _string_constants(node)
-    if index >= len(texts):
-        raise DataError(f"{name}: {scope} has {len(texts)} texts, expected at least {index + 1}")
-    return texts[index]
+    node: ast.AST = ast.parse(wheel.read(VLMEVALKIT, file))
+    for name in scope.split("."):
+        *_, node = (child for child in ast.iter_child_nodes(node) if _defined_name(child) == name)
+    return _string_constants(node)[index]
 
 
 def _defined_name(node: ast.AST) -> str:

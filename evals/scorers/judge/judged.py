@@ -133,7 +133,9 @@ class Judged(Struct, frozen=True, kw_only=True):
                 return rule_score  # the verdict was only needed for the audit
             raise
         if self.mode == "read":
-            return self._score_of_number(sample, prompt, reply, verdict, judgement)
+            text = f"Answer: {verdict:.15f}" if isinstance(verdict, float) else ""
+            score = cast("Score", self.rule(sample, prompt, structs.replace(reply, text=text)))
+            return structs.replace(score, judged=(judgement,))
         if self.mode == "rest" and self.prompt_template.kind != "verdict":
             extracted_score = cast("ExtractionRule", self.rule).score_extracted(
                 sample, prompt, reply, str(verdict)
@@ -212,13 +214,6 @@ class Judged(Struct, frozen=True, kw_only=True):
         if self.judge is None:
             raise Waiting("waits for a judge: evals score RUN --judge MODEL")
         return await self.judge.ask_until_verdict(judge_template, text, case)
-
-    def _score_of_number(
-        self, sample: Sample, prompt: Prompt, reply: Reply, verdict: str | float, judgement: Judgement
-    ) -> Score:
-        text = f"Answer: {verdict:.15f}" if isinstance(verdict, float) else ""
-        score = cast("Score", self.rule(sample, prompt, structs.replace(reply, text=text)))
-        return structs.replace(score, judged=(judgement,))
 
     def _score_of_extraction(
         self, rule_score: Score | None, extracted_score: Score, judgement: Judgement
