@@ -28,6 +28,7 @@ from evals.challenge.outcome import ChallengeOutcome
 from evals.challenge.summary import Challenge, summarize, unreadable_challenge
 from evals.errors import UsageError
 from evals.plain import one_line
+from evals.records.card import packages
 from evals.records.store import Run
 from evals.validation import read_struct
 
@@ -46,6 +47,9 @@ class Rerun(Struct, frozen=True, kw_only=True):
     """Hash of the bundle of the board's own run."""
     entry_bundle_sha256: str = ""
     """Hash of the entry's bundle that it was compared with."""
+    policy_sha256: str = ""
+    evals: str = ""
+    """Version of science-evals that examined and compared them."""
     agrees: bool
     difference: float | None = None
     """Headline of the board's run minus headline of the entry's run; None if they could not be compared."""
@@ -107,12 +111,14 @@ def update(
 ) -> None:
     """Compare every rerun with its entry, check every challenge, and write `levels.json`.
 
-    Earlier comparisons are reused, but not failures, which may have been due to a deadline or to missing data.
+    Earlier comparisons by this version under this policy are reused, but not failures, which may have been due to a deadline
+    or to missing data.
     """
+    basis = board_policy.sha256, packages()["science-evals"]
     earlier = {
         (r.entry, r.bundle_sha256, r.entry_bundle_sha256, r.margin): r
         for r in read(folder).reruns
-        if not r.reason
+        if not r.reason and (r.policy_sha256, r.evals) == basis
     }
     reruns = []
     for path, result, rule in _existing_files(folder / RERUNS, rerun_name, board_policy, results_by_entry):
@@ -172,6 +178,8 @@ def _compare_rerun(
         protocol=rule.protocol,
         bundle_sha256=digest,
         entry_bundle_sha256=result.bundle_sha256,
+        policy_sha256=board_policy.sha256,
+        evals=packages()["science-evals"],
         margin=rule.equivalence_margin,
         agrees=False,
     )

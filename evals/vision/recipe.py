@@ -130,6 +130,11 @@ def read(path: Path) -> Recipe:
         raise UsageError(f"{path}: scale = {scale} is not a finite number")
     if isinstance(file.preprocessing, str) and file.preprocessing not in ("model", *PRESETS):
         raise UnknownName("preprocessing", file.preprocessing, ["model", *PRESETS], source=path)
+    changes = file.preprocessing
+    if isinstance(changes, PreprocessingChanges) and changes.squash and changes.crop is not None:
+        raise UsageError(
+            f"{path}: preprocessing: squash keeps the whole image, so crop must be removed, or squash"
+        )
     if file.name is not None:
         check_short_name(file.name, path)
     name = file.name or short_name_from(path, "tuned")

@@ -11,6 +11,7 @@ from evals.board import levels
 from evals.board.examine import Examination
 from evals.board.ingest import ingest
 from evals.errors import UsageError
+from evals.records.card import packages
 from tests.support import boards
 from tests.support.command import evals
 from tests.support.error_messages import raises
@@ -115,6 +116,20 @@ def test_a_rerun_that_could_not_be_examined_is_examined_again(
         assert ingest_rerun(board, data, tmp_path / "b", 0.6, 1).reason
     list(ingest(board))
     assert levels.read(board).reruns[0].agrees
+
+
+def test_a_rerun_is_compared_again_by_another_version(tmp_path: Path, data: Path) -> None:
+    board = tmp_path / "board"
+    ingest_entry(board, data, tmp_path / "a", accuracy=0.6, equivalence_margin=0.05)
+    assert ingest_rerun(board, data, tmp_path / "b", 0.6, 1).agrees
+    path = board / "results" / "levels.json"
+    written = json.loads(path.read_bytes())
+    written["reruns"][0]["difference"] = 0.125  # as this version might compute it wrongly
+    for version, difference in ((packages()["science-evals"], 0.125), ("0.0.1", 0.0), (None, 0.0)):
+        written["reruns"][0]["evals"] = version or ""
+        path.write_text(json.dumps(written))
+        list(ingest(board))
+        assert levels.read(board).reruns[0].difference == difference
 
 
 def test_a_rerun_is_compared_again_if_the_entry_is_another_one(tmp_path: Path, data: Path) -> None:

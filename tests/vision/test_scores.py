@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from evals import load
+from evals.errors import UsageError
 from evals.scorers.classes import Classes, classification
 from evals.suites import fgvc, vtab
 from evals.types import Estimate, Point, Prompt, Reply, Sample
+from evals.vision import recipe
+from evals.vision.preprocessing import Preprocessing
+from tests.support.error_messages import raises
 from tests.support.tables import table
 
 SAMPLE = Sample(id="1", target="3")
@@ -112,3 +117,15 @@ def test_the_headline_of_protocol_per_class_is_mean_per_class_for_the_sets_that_
     expected = {"caltech101", "oxford_flowers102", "oxford_iiit_pet", "flowers"}
     assert per_class == (expected if protocol == "per-class" else set())
     assert all(suite.chance == pytest.approx(1 / suite.classes) for suite in suites if suite.classes)
+
+
+def test_a_recipe_with_both_squash_and_crop_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    start = 'method = "adapter"\nbackbone = "b"\ntuned = "t"\n[preprocessing]\ncrop = 0.9\n'
+    path.write_text(start)
+    assert str(recipe.read(path).resolve_preprocessing(Preprocessing())).startswith(
+        "224x224 bicubic, center crop 0.9"
+    )
+    path.write_text(f"{start}squash = true\n")
+    with raises(UsageError):
+        recipe.read(path)
