@@ -15,6 +15,9 @@ from evals.profiles import local_folder
 
 INDEX_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".gguf", ".pt")
+CONFIGURATION_FILES = (
+    "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja",
+)  # fmt: skip
 CACHE_TOKENS = 32_768
 """Maximum number of tokens for which the cache is estimated, unless the caller states a context."""
 CACHE_BYTES = 2
@@ -48,6 +51,15 @@ def checkpoint_folder(model: str) -> Path | None:
         return None
     snapshot = cache / "snapshots" / revision
     return snapshot if snapshot.is_dir() else None
+
+
+def changed_ns(model: str) -> int:
+    """Return when a local checkpoint last changed, in ns since the epoch; 0 for a hub id."""
+    if (path := local_folder(model)) is None or not path.exists():
+        return 0
+    files = (file for file in (path.iterdir() if path.is_dir() else [path]) if file.is_file())
+    relevant = (file for file in files if file.suffix in WEIGHT_SUFFIXES or file.name in CONFIGURATION_FILES)
+    return max((file.stat().st_mtime_ns for file in relevant), default=0)
 
 
 def estimate_size(folder: Path, *, context: int | None = None) -> Size | None:

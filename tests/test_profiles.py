@@ -302,7 +302,8 @@ def test_recommended_sampling_depends_on_whether_the_model_reasons(name, thinkin
 
 
 def test_no_thinking_selects_the_sampling_recommended_without_reasoning():
-    options = plan_options(RunRequest(models=["x"], thinking=False, recommended=True), profile("Qwen3-8B"))
+    request = RunRequest(models=["x"], thinking=False, recommended=True)
+    options = plan_options(request, "vllm:Qwen3-8B", None)
     assert (options.recommended.temperature, options.recommended.top_p) == (0.7, 0.8)
 
 

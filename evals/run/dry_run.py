@@ -13,9 +13,9 @@ from math import ceil
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
-from evals import load, profiles
+from evals import load
 from evals.calls.pace import INITIAL_LIMIT, spacing_of
 from evals.errors import EvalsError, StoreError, UsageError
 from evals.prompts import plain_text
@@ -24,7 +24,7 @@ from evals.run.compatibility import CLASSES, incompatibility_reason
 from evals.run.options import budget_of, plan_options
 from evals.run.plan import Plan, make_plan
 from evals.run.precision import expected_precision
-from evals.seams import engine_of, is_local
+from evals.seams import is_local
 from evals.types import Model
 
 if TYPE_CHECKING:
@@ -122,7 +122,6 @@ def _model_forecasts(session: Session, spec: str, given_model: Model | None) -> 
 def _suite_forecast(
     request: RunRequest, suite: Suite, *, spec: str, model: Model | None, fault: str
 ) -> Forecast:
-    profile = profiles.find(spec)
     display_name = load.without_secrets(spec)
     accepts = model.accepts if model else suite.needs
     fault = fault or (incompatibility_reason(suite, model, display_name) if model else "")
@@ -130,7 +129,7 @@ def _suite_forecast(
         return Forecast(suite=suite.id, protocol=suite.protocol, model=display_name, fault=suite.refuses)
     name_in_spec = display_name.rpartition("#")[2]  # after the address of a server, or `adapter:name`
     name = model.name if model else name_in_spec.partition(":")[2] or name_in_spec
-    options = structs.replace(plan_options(request, profile), engine=engine_of(model))
+    options = plan_options(request, spec, model)
     plan = make_plan(suite, options, model=name, spec=display_name, accepts=accepts, store_media=False)
     try:
         return _forecast_of_plan(plan, request, budget=budget_of(request, spec), model=model, fault=fault)

@@ -39,6 +39,8 @@ class Options(Struct, frozen=True, kw_only=True):
     """Spec of the judge on the command line, without secrets."""
     engine: str = ""
     """See `Config.engine`."""
+    weights_changed: float = 0.0
+    """Time of the last change of the model's local weights, in seconds since the epoch; 0: not local weights."""
     system: str = ""
     """The user's system prompt; empty: none."""
     fresh: bool = False
@@ -47,6 +49,10 @@ class Options(Struct, frozen=True, kw_only=True):
     """Ids of the samples to run; empty: all, or `limit` of them."""
     data_hash: str | None = None
     """Prefix of a data hash accepted instead of the pinned one."""
+
+    def has_newer_weights(self, started: float) -> bool:
+        """Return whether the weights have changed since a run was started; the clock of a network drive may be a minute ahead."""
+        return self.weights_changed > started + 60.0
 
 
 class Job(Struct, kw_only=True):

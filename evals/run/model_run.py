@@ -34,7 +34,7 @@ from evals.run.rescore import rescore, store_final_metrics
 from evals.run.runner import Runner, drive
 from evals.run.sampling import resolve_sampling
 from evals.sandbox import Pool
-from evals.seams import HasBatchEndpoint, HasLaunchedServer, HasRemarks, engine_of, is_local, notes_of
+from evals.seams import HasBatchEndpoint, HasLaunchedServer, HasRemarks, is_local, notes_of
 from evals.suite import Suite
 from evals.types import Model
 
@@ -147,7 +147,7 @@ class ModelRun:
         _check_data_path(self.request, self.suites)
         if self.request.batch and not isinstance(self.model, HasBatchEndpoint):
             raise UsageError(f"--batch: {self.spec} has no batch endpoint; openai: and anthropic: have one")
-        options = self._plan_options()
+        options = plan_options(self.request, self.spec, self.model)
         for suite in self.suites:
             if reason := incompatibility_reason(suite, self.model, self.display_spec):
                 raise UsageError(reason)
@@ -155,15 +155,11 @@ class ModelRun:
             return [[] for _ in self.suites]
         return [list(self.model.remarks(resolve_sampling(suite, options)[0])) for suite in self.suites]
 
-    def _plan_options(self) -> Options:
-        profile = profiles.find(self.spec)
-        return structs.replace(plan_options(self.request, profile), engine=engine_of(self.model))
-
     def prepare(self) -> None:
         """Open the run of every suite, and get ready for the first call (see `_set_up`); blocks."""
         if not self._is_created:
             self._set_model(self.context.create_model(self.spec))
-        notes_by_suite, options = self.check_suites(), self._plan_options()
+        notes_by_suite, options = self.check_suites(), plan_options(self.request, self.spec, self.model)
         jobs: list[Job] = []
         with ExitStack() as cleanup:
             for suite, notes in zip(self.suites, notes_by_suite, strict=True):

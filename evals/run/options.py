@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from evals import load, profiles
+from evals import checkpoints, load, profiles
 from evals.errors import UsageError
 from evals.run.budget import Budget, Spending
 from evals.run.job import Options
 from evals.run.request import RunRequest
 from evals.run.request_extras import parse_extra_body
-from evals.types import Sampling
-
-if TYPE_CHECKING:
-    from evals.profiles import Profile
+from evals.seams import engine_of
+from evals.types import Model, Sampling
 
 
 def budget_of(request: RunRequest, spec: str, spending: Spending | None = None) -> Budget:
@@ -38,8 +34,9 @@ def budget_of(request: RunRequest, spec: str, spending: Spending | None = None) 
     return Budget(spending=spending, price=price, price_factor=price_factor, judge_price=judge_price)
 
 
-def plan_options(request: RunRequest, profile: Profile | None = None) -> Options:
-    """Return the options of a request, with defaults from the model's profile; raises UsageError."""
+def plan_options(request: RunRequest, spec: str, model: Model | None) -> Options:
+    """Return the options of a request for a model, with defaults from its profile; raises UsageError."""
+    profile = profiles.find(spec)
     if request.recommended and not (profile and profile.sampling):
         raise UsageError("--recommended: no profile states the sampling recommended for this model")
     return Options(
@@ -65,6 +62,8 @@ def plan_options(request: RunRequest, profile: Profile | None = None) -> Options
         max_pixels=request.max_pixels or (profile.max_pixels if profile else None),
         max_pixels_source=profile.name if profile and not request.max_pixels else "",
         judge=load.without_secrets(request.judge or ""),
+        engine=engine_of(model),
+        weights_changed=checkpoints.changed_ns(spec.partition(":")[2]) / 1e9,
         sample_ids=tuple(request.sample_id),
         data_hash=request.data_hash,
     )

@@ -140,7 +140,7 @@ def make_plan(
         suite, options, data=data, samples=samples, digest=digest, spec=spec, sampling=sampling, is_subset=is_subset
     )  # fmt: skip
     folder = options.results / suite.folder / store.slug(model)
-    path, notes = _choose_folder(folder, config, options.run, fresh=options.fresh)
+    path, notes = _choose_folder(folder, config, options)
     plan = Plan(
         suite=suite, data=data, samples=samples, total=total,
         absent_groups=tuple(sorted(groups.difference(samples.groups))),
@@ -274,11 +274,9 @@ def _copy_selected(samples: SampleStore, positions: Sequence[int]) -> SampleStor
     return selected
 
 
-def _choose_folder(folder: Path, config: Config, run: str | None, *, fresh: bool) -> tuple[Path, list[str]]:
-    """Return the folder of the run to resume, or of a new run, with a note on why a new run is necessary.
-
-    `run`: the id chosen by the user; a number is appended if a run with another configuration, or with `fresh` any run, has it.
-    """
+def _choose_folder(folder: Path, config: Config, options: Options) -> tuple[Path, list[str]]:
+    """Return the folder of the run to resume, or of a new run (with a number appended to an id that exists), with a note on the reason."""
+    run, fresh = options.run, options.fresh
     if run is not None and (run != store.slug(run) or "@" in run):
         raise UsageError(f"--run {run!r}: use at most 80 letters, digits, dots, hyphens and underscores")
     cards, unreadable = _cards_in(folder, run)
@@ -286,9 +284,11 @@ def _choose_folder(folder: Path, config: Config, run: str | None, *, fresh: bool
         resumable = [] if fresh else [name for name in cards if not name.startswith(NOISE_PREFIX)]
         newest_first = sorted(resumable, key=lambda name: (cards[name].started, name), reverse=True)
         for name in newest_first:
-            if _can_resume(cards[name], config):
+            if _can_resume(cards[name], config, options):
                 return folder / name, []
-        notes = [f"a new run, since {_differences_text(config, cards, name)}" for name in newest_first[:1]]
+        notes = [
+            f"a new run, since {_differences_text(config, cards, name, options)}" for name in newest_first[:1]
+        ]
         notes += [] if fresh else [f"not resumed: {reason}" for reason in unreadable]
         return folder / _unused_name(folder, store.new_id(config)), notes
     for name in (run, *(f"{run}-{n}" for n in range(2, 1000))):
@@ -298,19 +298,19 @@ def _choose_folder(folder: Path, config: Config, run: str | None, *, fresh: bool
             if name == run:
                 return folder / name, []
             return folder / name, [
-                f"run {run} exists, so this is {name}: {_differences_text(config, cards, run)}"
+                f"run {run} exists, so this is {name}: {_differences_text(config, cards, run, options)}"
             ]
-        if _can_resume(cards[name], config) and not fresh:
+        if _can_resume(cards[name], config, options) and not fresh:
             return folder / name, []
     raise StoreError(f"--run {run}: {folder} has a thousand runs of this name; choose another")
 
 
-def _can_resume(card: Card, config: Config) -> bool:
-    """Return whether a run has this configuration, regardless of the order of its sample ids, and was not imported or copied."""
+def _can_resume(card: Card, config: Config, options: Options) -> bool:
+    """Return whether a run has this configuration, in any order of its sample ids, the same weights, and was not imported or copied."""
     recorded, requested = (
         structs.replace(c, sample_ids=tuple(sorted(set(c.sample_ids)))) for c in (card.config, config)
     )
-    return recorded == requested and card.origin == "run"
+    return recorded == requested and card.origin == "run" and not options.has_newer_weights(card.started)
 
 
 def _cards_in(folder: Path, run: str | None) -> tuple[dict[str, Card], list[str]]:
@@ -332,11 +332,14 @@ def _cards_in(folder: Path, run: str | None) -> tuple[dict[str, Card], list[str]
     return cards, unreadable
 
 
-def _differences_text(config: Config, cards: Mapping[str, Card], name: str) -> str:
-    """Return the differences between a configuration and the run `name`, as text."""
+def _differences_text(config: Config, cards: Mapping[str, Card], name: str, options: Options) -> str:
+    """Return why the run `name` is not resumed with a configuration, as text."""
     card = cards[name]
-    origin = "nothing differs" if card.origin == "run" else f"the origin is {card.origin!r}"
-    return f"{'; '.join(config.changes(card.config)) or origin} in {name}"
+    differences = [*config.changes(card.config)] or (
+        [] if card.origin == "run" else [f"the origin is {card.origin!r}"]
+    )
+    differences += ["the weights were older"] if options.has_newer_weights(card.started) else []
+    return f"{'; '.join(differences) or 'nothing differs'} in {name}"
 
 
 def _unused_name(folder: Path, name: str) -> str:

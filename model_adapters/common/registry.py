@@ -8,10 +8,11 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from evals import disk
+from evals import checkpoints, disk
 from evals import harness_environments as environments
 from evals.model_adapters.common.launch import HOST, LaunchSpec
 from evals.model_adapters.common.server_process import served_models
+from evals.plain import notice
 
 
 def find_server(spec: LaunchSpec) -> RegisteredServer | None:
@@ -22,8 +23,11 @@ def find_server(spec: LaunchSpec) -> RegisteredServer | None:
     """
     for entry in registered_servers(spec.engine.name):
         is_same = entry.identity == spec.identity and spec.arguments in ((), entry.arguments)
-        if is_same and spec.name in served_models(entry.url, timeout_s=2.0):
+        if not is_same or spec.name not in served_models(entry.url, timeout_s=2.0):
+            continue
+        if entry.changed_ns == checkpoints.changed_ns(spec.model):
             return entry
+        notice(f"the server at {entry.url} is not used, as {spec.identity} has changed since it was started")
     return None
 
 
@@ -37,6 +41,8 @@ class RegisteredServer(Struct):
     """`LaunchSpec.identity` of its weights."""
     arguments: tuple[str, ...] = ()
     """The user's options for the engine."""
+    changed_ns: int = 0
+    """Time of the last change of its weights when it was registered; see `checkpoints.changed_ns`."""
     began: str = ""
     """Start time of the process in clock ticks, since its id may be reused by another process."""
 
@@ -59,8 +65,9 @@ def register(spec: LaunchSpec, url: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / f"{os.getpid()}.json"
     entry = RegisteredServer(
-        spec.engine.name, url, os.getpid(), spec.identity, spec.arguments, _start_time(os.getpid())
-    )
+        engine=spec.engine.name, url=url, pid=os.getpid(), identity=spec.identity, arguments=spec.arguments,
+        changed_ns=checkpoints.changed_ns(spec.model), began=_start_time(os.getpid()),
+    )  # fmt: skip
     disk.replace(path, msgspec.json.encode(entry))
     return path
 

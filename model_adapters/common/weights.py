@@ -266,9 +266,11 @@ def _make_reply(
 
     eos = checkpoint.model.generation_config.eos_token_id
     eos_tokens = set(eos if isinstance(eos, list) else [eos])
+    tokens = tokens[
+        : checkpoint.context - length
+    ]  # a batch is computed until its shortest prompt fills the context
     eos_position = next((n for n, token in enumerate(tokens) if token in eos_tokens), None)
-    max_new_tokens = checkpoint.context - length
-    reply_tokens = tokens[: eos_position + 1 if eos_position is not None else len(tokens)][:max_new_tokens]
+    reply_tokens = tokens[: eos_position + 1 if eos_position is not None else len(tokens)]
     text = checkpoint.tokenizer.decode(reply_tokens, skip_special_tokens=True)
     text = text.rstrip("\ufffd")  # an incomplete character at the end, which servers omit too
     stops = pending.sampling.stop

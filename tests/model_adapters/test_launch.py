@@ -28,6 +28,7 @@ from evals.records import store
 from tests.support import standin
 from tests.support.command import evals
 from tests.support.error_messages import raises
+from tests.support.faults import GOOD, FaultyServer
 from tests.support.sizes import tiers
 
 ENGINES = ("vllm", "lmdeploy", "sglang")
@@ -438,6 +439,29 @@ def test_a_registry_entry_is_not_attributed_to_a_later_process_with_the_same_id(
     path.write_text(json.dumps(entry | {"began": "1"}))
     assert registry.registered_servers("vllm") == []
     assert not path.exists()
+
+
+def test_a_run_of_weights_that_were_overwritten_is_not_resumed(engine):
+    first = run("vllm:weights/tiny", "--limit", 2).json["runs"][0]["run"]
+    assert run("vllm:weights/tiny", "--limit", 2).json["runs"][0]["run"] == first
+    later = time.time_ns() + 3600 * 10**9
+    Path("weights/tiny/eval.json").write_text("{}")
+    os.utime("weights/tiny/eval.json", ns=(later, later))  # no part of the weights
+    assert run("vllm:weights/tiny", "--limit", 2).json["runs"][0]["run"] == first
+    os.utime("weights/tiny/config.json", ns=(later, later))
+    outcome = run("vllm:weights/tiny", "--limit", 2)
+    assert outcome.json["runs"][0]["run"] != first
+    assert f"a new run, since the weights were older in {first}" in outcome.err
+
+
+def test_a_server_whose_weights_were_overwritten_is_not_reused(engine, capsys):
+    spec = launch.launch_spec(load.engine("vllm"), "weights/tiny", None)
+    with FaultyServer(GOOD, serves=("tiny",)) as server:
+        registry.register(spec, f"http://127.0.0.1:{server.port}/v1")
+        assert registry.find_server(spec) is not None
+        os.utime("weights/tiny/config.json", ns=(1, time.time_ns() + 10**9))
+        assert registry.find_server(spec) is None
+    assert "has changed" in capsys.readouterr().err
 
 
 @pytest.mark.slow
