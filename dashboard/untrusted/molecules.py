@@ -59,7 +59,7 @@ class PairDrawing(Struct, frozen=True, kw_only=True):
     stereo_differences: int = 0
     """Number of shared atoms with different stereo labels."""
     tanimoto: Mapping[str, float] = {}
-    """Fingerprint -> similarity; empty if either molecule is invalid."""
+    """Fingerprint -> similarity; empty if either molecule is invalid or too large to draw."""
 
 
 def draw_pair(answer: str, gold: str, *, dark: bool) -> PairDrawing:
@@ -69,7 +69,11 @@ def draw_pair(answer: str, gold: str, *, dark: bool) -> PairDrawing:
     from rdkit.Chem import rdDepictor
 
     if not _is_drawable(answer_forms.mol) or not _is_drawable(gold_forms.mol):
-        return PairDrawing(answer=draw_molecule(answer, dark=dark), gold=draw_molecule(gold, dark=dark))
+        return PairDrawing(
+            answer=draw_molecule(answer, dark=dark),
+            gold=draw_molecule(gold, dark=dark),
+            is_search_complete=not any(_is_too_large(forms.mol) for forms in (answer_forms, gold_forms)),
+        )
     answer_mol, gold_mol = Chem.Mol(answer_forms.mol), Chem.Mol(gold_forms.mol)
     atom_pairs, is_search_complete = _common_substructure(answer_mol, gold_mol)
     differing_pairs = _stereo_differences(answer_mol, gold_mol, atom_pairs)
@@ -138,6 +142,10 @@ def draw_reaction(reactants: str, products: str, *, dark: bool) -> Drawing:
 
 def _is_drawable(mol: Any) -> bool:
     return mol is not None and 0 < mol.GetNumAtoms() <= MAX_ATOMS
+
+
+def _is_too_large(mol: Any) -> bool:
+    return mol is not None and mol.GetNumAtoms() > MAX_ATOMS
 
 
 def _common_substructure(answer: Any, gold: Any) -> tuple[list[tuple[int, int]], bool]:

@@ -30,25 +30,26 @@ def write(runs: Sequence[Run], out: Path) -> ExportedFiles:
     """Write `<model>/.eval_results/<suite>-<protocol>.yaml` for each run of a registered benchmark; raises UsageError."""
     with needs("export hub", "export"):
         import yaml
-    files, lost = [], []
+    texts: dict[Path, bytes] = {}
+    lost: list[str] = []
     for _, card in require_ended(runs):
         if reason := _why_unsuitable(card):
             lost.append(f"{card.config.suite} ({card.config.protocol}), {card.model}: {reason}")
             continue
         name = f"{slug(card.config.suite.replace(':', '-'))}-{card.config.protocol}.yaml"
         path = out / slug(card.model) / ".eval_results" / name
-        if path in files:
+        if path in texts:
             raise UsageError(
                 f"{card.model} has several runs of {card.config.suite} ({card.config.protocol}); export one of them"
             )
         text = yaml.safe_dump([_entry(card)], sort_keys=False, allow_unicode=False, width=100)
-        files.append(outgoing.write(path, [text.encode()]))
-    if not files:
+        texts[path] = text.encode()
+    if not texts:
         raise UsageError(f"nothing to export to the hub: {'; '.join(lost)}")
     lost.append(
         "interval, protocol and coverage are only text in `notes`; groups, verdicts and records are left out"
     )
-    return ExportedFiles(files=files, lost=lost)
+    return ExportedFiles(files=[outgoing.write(path, [text]) for path, text in texts.items()], lost=lost)
 
 
 def _why_unsuitable(card: Card) -> str:

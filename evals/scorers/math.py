@@ -28,6 +28,9 @@ _MAX_EXPONENT = 99_999
 _CJK_BOUNDARY = re.compile(r"(?<=[\u4e00-\u9fff])(?=[-\d.$\\])|(?<=\d)(?=[\u4e00-\u9fff])")
 """Boundary between Chinese text and a number without a space; math-verify needs a word boundary."""
 _DELIMITER_SIZE = re.compile(r"\\[bB]igg?[lrm]?(?![A-Za-z])")
+_GREEK_CAPITALS = "Alpha Beta Gamma Delta Epsilon Zeta Eta Theta Iota Kappa Lambda Mu Nu Xi Omicron Pi Rho Sigma Tau Upsilon Phi Chi Psi Omega"
+_CAPITAL = re.compile(rf"[A-Z]|\\(?:{'|'.join(_GREEK_CAPITALS.split())})")
+"""A capital letter; `\\Rightarrow` and the like are none."""
 LETTER_OR_COMMAND = re.compile(r"\\[A-Za-z]+|[A-Za-z]")
 
 
@@ -136,7 +139,7 @@ def with_lowercase_symbols(gold: str, reply: str) -> tuple[str, str]:
     """
     tokens = [match[0] for text in (gold, reply) for match in LETTER_OR_COMMAND.finditer(text)]
     unused = (letter for letter in "abcfghjklmnopqrstuvwxyz" if letter not in tokens)
-    capitals = dict.fromkeys(token for token in tokens if token.lstrip("\\")[0].isupper())
+    capitals = dict.fromkeys(filter(_CAPITAL.fullmatch, tokens))
     replacements = dict(zip(capitals, unused, strict=False))
     if len(replacements) < len(capitals):
         return gold, ""  # too few unused letters: an empty reply equals nothing

@@ -174,8 +174,15 @@ def read(path: Path) -> list[Claim]:
 def _claims_of(table: _ClaimTable) -> Iterator[Claim]:
     if bool(table.values) != bool(table.unit) or not (table.percent or table.values):
         raise ValueError(f"{table.benchmark}: set `percent`, or `values` with their `unit`")
-    if unknown := table.errata.keys() - table.percent.keys() - table.values.keys():
-        raise ValueError(f"{table.benchmark}: erratum for {min(unknown)[:80]!r}, which has no number here")
+    for field, by_model in (
+        ("errata", table.errata),
+        ("notes", table.notes),
+        ("model_knobs", table.model_knobs),
+    ):
+        if unknown := by_model.keys() - table.percent.keys() - table.values.keys():
+            raise ValueError(
+                f"{table.benchmark}: {field}: {min(unknown)[:80]!r} has no number here; is it spelled as in the table?"
+            )
     printed = [(model, value, 100.0, "fraction") for model, value in table.percent.items()]
     printed += [(model, value, 1.0, table.unit) for model, value in table.values.items()]
     for model, value, scale, unit in printed:

@@ -84,6 +84,12 @@ def test_an_answer_that_cannot_be_drawn_has_a_note_with_the_reason(smiles: str) 
     assert pair.gold.svg
 
 
+@pytest.mark.parametrize(("smiles", "is_complete"), [("C" * 400, False), ("C" * 200, False), ("C1CC", True)])
+def test_a_search_that_is_skipped_for_large_molecules_is_not_complete(smiles: str, is_complete: bool) -> None:
+    assert drawings.draw_pair(smiles, "CCO", dark=False).is_search_complete == is_complete
+    assert drawings.draw_pair("CCO", smiles, dark=False).is_search_complete == is_complete
+
+
 def test_the_search_for_the_common_substructure_has_a_time_limit() -> None:
     cage = "C12C3C4C1C5C2C3C45"
     pair = drawings.draw_pair(".".join([cage] * 6), ".".join([cage] * 5 + ["C1CC1C2CC2C3CC3"]), dark=False)

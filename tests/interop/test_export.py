@@ -17,12 +17,14 @@ import pytest
 import yaml
 from msgspec import structs
 
+from evals.errors import UsageError
 from evals.interop import every_eval_ever, hub
 from evals.records import store
 from evals.records.card import Finding
 from evals.types import Reply, Score
 from tests.support import toy
 from tests.support.command import evals, files_with
+from tests.support.error_messages import raises
 from tests.support.paths import ROOT
 
 SAMPLES = ROOT / "suites" / "samples"
@@ -236,6 +238,16 @@ def test_the_hub_export_has_the_score_in_percent_and_the_interval_in_the_notes(
     assert isclose(entry["value"], 100 * headline.value)
     assert "95 % interval" in entry["notes"]
     assert "protocol strict" in entry["notes"]
+
+
+def test_two_runs_of_a_benchmark_are_refused_before_any_file_is_written(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "caveat", lambda card: "")
+    run = store.find_one(results, "m")
+    with raises(UsageError):
+        hub.write([run, run], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_runs_on_sample_items_are_not_exported_to_the_hub(results: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from evals.errors import UsageError
 from evals.extract import letter
-from evals.scorers.math import equivalent, is_hostile
+from evals.scorers.math import equivalent, is_hostile, with_lowercase_symbols
 from evals.scorers.upstream.mathvision import Strict
 from evals.types import Prompt, Reply, Sample
 from tests.support.cpu_time import assert_cpu_time
@@ -126,3 +126,15 @@ def test_verdicts_of_right_wrong_missing_truncated_and_filtered_answers():
         )
     ]
     assert verdicts == ["right", "wrong", "unanswered", "truncated", "refused"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "replaced"),
+    [
+        (r"\Rightarrow \Re(z) = \Omega_M", r"\Rightarrow \Re(z) = a _b"),
+        (r"\Longrightarrow\left\Vert A\right\Vert", r"\Longrightarrow\left\Vert c\right\Vert"),
+        (r"\Pr(X)", r"\Pr(c)"),
+    ],
+)
+def test_commands_that_begin_with_a_capital_are_no_symbols(reply: str, replaced: str) -> None:
+    assert with_lowercase_symbols(r"\Omega_M", reply) == ("a _b", replaced)

@@ -75,6 +75,24 @@ def test_claims_check_prints_the_erratum_of_the_number(tmp_path: Path) -> None:
     assert "erratum" not in evals("claims", "check", "mine", "--model", "B", "--results", tmp_path).out
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        'notes = { "a" = "8 shots" }',
+        'model_knobs = { "A-mini" = { temperature = 0.0 } }',
+        'errata = { "a" = "x" }',
+    ],
+    ids=["notes", "knobs", "errata"],
+)
+def test_a_remark_on_a_model_without_a_number_is_an_error(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(f"{HEAD}{line}\n")
+    with raises(DataError):
+        reported.read(path)
+    path.write_text(HEAD + line.replace('"a"', '"A"').replace("A-mini", "A") + "\n")
+    assert reported.read(path)[0].model == "A"
+
+
 def test_an_erratum_for_a_model_without_a_number_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text(HEAD + f"errata = {{ {json.dumps('C' * 200)} = 'x' }}\n")
