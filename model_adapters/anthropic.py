@@ -181,7 +181,8 @@ def parse(raw: bytes, *, seconds: float, display_url: str) -> Reply:
         raise error_in_200(raw, display_url, description="without content")
     stop, finish = parse_finish_reason(response.stop_reason, display_url)
     content = checked_content(response.content, raw, display_url)
-    if not response.content and stop == "stop" and finish != TOOL_CALLS:
+    is_empty = not response.content and response.stop_reason != "stop_sequence"  # which may come first
+    if is_empty and stop == "stop" and finish != TOOL_CALLS:
         raise BadReply(f"200 with empty content from {display_url}")
     if content.has_tool_call and not content.text and stop == "stop":
         finish = TOOL_CALLS

@@ -6,10 +6,13 @@ import json
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from evals.model_adapters.common.weights import Checkpoint, PendingCall, _make_reply
+from evals.types import Sampling
 from tests.support import engine, hub
 from tests.support.command import evals
 from tests.support.paths import ROOT, TESTS
@@ -30,6 +33,23 @@ class ToyModel(InternVLForConditionalGeneration):
 @pytest.mark.skipif(find_spec("torch") is not None, reason="torch is installed here")
 def test_without_torch_the_message_says_that_it_is_needed(here):
     evals("run", "mmlu-pro", "--sample", "-m", "hf:internlm/Intern-S1-mini").assert_usage_error()
+
+
+def test_a_reply_whose_end_lies_beyond_its_context_is_truncated():
+    checkpoint = Checkpoint(
+        model=SimpleNamespace(generation_config=SimpleNamespace(eos_token_id=0)),
+        processor=None,
+        tokenizer=SimpleNamespace(decode=lambda tokens, skip_special_tokens: " ".join(map(str, tokens))),
+        counting_tokenizer=None,
+        context=10,
+        takes_images=False,
+    )
+    pending = PendingCall("", [], Sampling(), 7, None)
+    outcomes = [
+        _make_reply(checkpoint, pending, tokens, 7, seconds=1.0, name="m")
+        for tokens in ([5, 6, 0, 8], [5, 6, 7, 8, 0])
+    ]
+    assert [(reply.text, reply.stop) for reply in outcomes] == [("5 6 0", "stop"), ("5 6 7", "length")]
 
 
 def checkpoint_with_code(weights: Path, folder: Path) -> Path:

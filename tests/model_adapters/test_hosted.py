@@ -543,6 +543,16 @@ async def test_a_stop_sequence_that_is_not_sent_is_applied_to_the_reply(
     assert (reply.text, reply.stop) == ("4", "stop")
 
 
+async def test_a_reply_that_anthropic_ends_at_once_by_a_stop_sequence_is_empty(
+    load_model: LoadModel, server: Server
+) -> None:
+    server.answer = Answer(
+        protocols.anthropic_body(Completion()) | {"content": [], "stop_reason": "stop_sequence"}
+    )
+    reply = await (await load_model("anthropic", "claude-haiku-4-5")).reply(PROMPT, Sampling(stop=("END",)))
+    assert (reply.text, reply.stop) == ("", "stop")
+
+
 async def test_the_version_of_anthropic_s_api_depends_on_the_model(
     load_model: LoadModel, server: Server
 ) -> None:
