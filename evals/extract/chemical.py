@@ -95,6 +95,10 @@ _HEADING = lazy_pattern(r"(?:\A|\n)[ \t]*(?:#{1,6}[ \t]*)?(?:\d{1,2}[.)][ \t]*)?
 _EMPHASIS = lazy_pattern(
     r"\*\*([^*\n]{1,500})\*\*|(?<!`)`([^`\n]{1,500})`(?!`)|```[A-Za-z]{0,12}[ \t]*\n([^`]{1,500})```"
 )
+_NAMED_FORMULA = lazy_pattern(
+    r"\b(?:is|represents|corresponds\sto|describes|denotes)\s(?:[\w,'-]+\s){1,4}\((\S{2,40})\)[.\s]*\Z"
+)
+"""As in "This SMILES corresponds to paracetamol (C8H9NO2)."."""
 _ALTERNATIVES = lazy_pattern(r"\b(?:or|either)\b|或者?|还是")
 
 
@@ -218,12 +222,13 @@ def stated_formula(
         return read_formula(content, is_formula)
 
     def parse_last_line(line: str) -> str | None:
-        return parse(line) or read_conclusion(line, parse)
+        named = _NAMED_FORMULA.search(line, max(0, len(line) - MAX_LINE_CHARS))
+        return parse(line) or read_conclusion(line, parse) or (parse(named[1]) if named else None)
 
     kind = _AnswerKind(
         "molformula", ("formula", "分子式", "化学式"), _LABELS["formula"], parse,
         read_delimited=lambda content: without_formatting(content) or None, parse_span=parse,
-        parse_line=lambda line: parse(line) or formula_like_word(line) or read_conclusion(line, parse),
+        parse_line=lambda line: parse(line) or formula_like_word(line) or parse_last_line(line),
         parse_last_line=parse_last_line,
     )  # fmt: skip
     return _read_stated_answer(text, kind, truncated=truncated)

@@ -28,7 +28,7 @@ _REMARK = lazy_pattern(
 )
 _CJK = lazy_pattern(r"[\u3000-\u30ff\u3400-\u9fff\uff01-\uff60]+")
 _CLAUSE_END = lazy_pattern(
-    r"\s\||,\s+(?:which|or|also|better|best|commonly|often|usually|not|i\.e\.|known|because|since|so|where|with|and\s+not|rather)\b|\s(?:which|because|since|also\s+(?:known|called)|rather\s+than|instead\s+of|not)\s"
+    r"\s\||,\s+(?:which|or|also|better|best|commonly|often|usually|not|i\.e|namely|known|because|since|so|where|with|and\s+not|rather)\b|\s(?:which|because|since|also\s+(?:known|called)|rather\s+than|instead\s+of|not)\s"
     r"|\s[–—=≡]\s|\s-\s|\.(?=\s|$)|[。；\n]|;\s(?=[a-z]+\s[a-z]+\s)"
 )
 _SENTENCE_WORDS = lazy_pattern(

@@ -26,7 +26,7 @@ _FORMULA_SIGN = lazy_pattern(r"[\d\\$=√π∞¼-¾⅐-⅞]")
 _WORD = lazy_pattern(r"(?<![\\A-Za-z])[A-Za-z]{3,}")
 _EQUALS = lazy_pattern(r"[=≈]\s*")
 _LEAD_IN = lazy_pattern(
-    r"^[\s*_]*(?:[A-Z][A-Za-z ]{2,24}:[*_]*\s+(?=[\d\\$√(-])|(?:so|thus|hence|therefore|then|finally|consequently)\b|因此|所以|故|综上所?述?|[∴⇒→])\s*,?\s*(?:we\s+(?:get|have|obtain|find)\b\s*)?|^[\s*_]*I\s+(?:think|believe|guess|estimate)\s+(?:that\s+)?(?:(?:it['’]s|it\s+is|the\s+answer\s+is)\s+)?",
+    r"^[\s*_]*(?:[A-Z][A-Za-z ]{2,24}[*_]*:[*_]*\s+(?=[\d\\$√(-]|[a-z]\s?=)|(?:so|thus|hence|therefore|then|finally|consequently)\b|因此|所以|故|综上所?述?|[∴⇒→])\s*,?\s*(?:we\s+(?:get|have|obtain|find)\b\s*)?|^[\s*_]*(?:I(?:['’]d|\s+would)?\s+(?:think|believe|guess|estimate|say)\s+(?:that\s+)?)?(?:(?:it['’]s|it\s+is|that['’]s|that\s+is|the\s+answer\s+is)\s+)?(?:exactly\s+|precisely\s+)?(?<=\s)(?=[\d\\$√(-])",
     re.IGNORECASE,
 )
 _BOLD_LABEL = lazy_pattern(r"\A\s*\*\*[^*\n]{1,40}:\*\*")
@@ -149,7 +149,7 @@ _SQRT_CALL = lazy_pattern(r"(?:\\|(?<![A-Za-z\\]))sqrt\s*\(([^()]{1,60})\)")
 _SIGN_WORD = lazy_pattern(r"^(?:negative|minus)\s+(?=[\d\\$√])", re.IGNORECASE)
 _BARE_FRACTION = lazy_pattern(r"\\frac\s*(\\(?!sqrt)[A-Za-z]{2,8})\s*(\d)(?!\d)")
 _BARE_ROOT = lazy_pattern(r"(?P<root>√|\\sqrt(?:\[3\])?)\s*(?P<radicand>\d+(?:\.\d+)?|(?<=√)[A-Za-z])")
-_DIGIT_GROUP_SEPARATOR = lazy_pattern(r"(?<=\d)(?:\\[,;:! ]|\{,\}|~|\s)(?=\d{3}(?!\d))")
+_DIGIT_GROUP_SEPARATOR = lazy_pattern(r"(?<=\d)(?:,\\!\s?|\\[,;:! ]|\{,\}|~|\s)(?=\d{3}(?!\d))")
 _COMMA_GROUPED_NUMBER = lazy_pattern(r"(?<![\d,(\[])\d{1,3}(?:,\d{3})+(?![\d,])")
 _TEXT_COMMAND = lazy_pattern(
     r"\\(?:text|textrm|textbf|mathrm|mbox|operatorname|rm)\s*\{\s*(?P<inner>[^{}]*)\}(?P<power>\s*\^\s*\{?\s*-?\d\s*\}?)?"
@@ -190,6 +190,12 @@ _HALF_LINE = lazy_pattern(
     r"\s*\\?[A-Za-z]\s*(?P<sign><|>|\\leq?(?![a-z])|\\geq?(?![a-z])|\\lt|\\gt|\\neq?(?![a-z]))\s*(?P<bound>[-+]?(?:\d|\\(?:frac|sqrt|pi)(?![a-z])|[{}./])+)\s*"
 )
 """An inequality with one bound, as in x < 3 or x \\neq -4."""
+_E_NOTATION = lazy_pattern(r"([-+]?\d+(?:\.\d+)?)[eE]\+?(-?\d{1,3})")
+_OVER = lazy_pattern(r"\{?\s*([^{}\\]{1,20}?)\s*\\over(?![a-z])\s*([^{}\\]{1,20}?)\s*\}?")
+_NO_SOLUTION = lazy_pattern(
+    r"no\s+(?:real\s+)?solutions?(?:\s+exists?)?|(?:the\s+)?empty\s+set|\\emptyset|\\\{\s*\\\}|无解",
+    re.IGNORECASE,
+)
 _SET_BUILDER = lazy_pattern(
     r"\A\\\{\s*[a-z]\s*(?:(?:\\in(?![a-z])|∈)\s*ℝ\s*)?(?::|\\mid(?![a-z])|\|)\s*(?P<condition>[^{}]{1,80})\\\}\Z"
 )
@@ -234,7 +240,11 @@ def normalise_expression(text: str) -> str:
         closing = ")" if inequality["right_sign"] in ("<", "\\lt") else "]"
         text = f"{opening}{inequality['lower']}, {inequality['upper']}{closing}"
     text = _PI.sub(r"\\pi ", text.translate(_LATEX_SYMBOLS)).strip(" .")
-    return _as_intervals(text) or text
+    if power := _E_NOTATION.fullmatch(text):
+        text = f"{power[1]} \\times 10^{{{power[2]}}}"
+    if quotient := _OVER.fullmatch(text):
+        text = f"\\frac{{{quotient[1]}}}{{{quotient[2]}}}"
+    return "\\emptyset" if _NO_SOLUTION.fullmatch(text) else _as_intervals(text) or text
 
 
 def _as_fraction(decimal: re.Match[str]) -> str:
@@ -276,9 +286,9 @@ def _braced_root(root: re.Match[str]) -> str:
 
 
 def _unwrap_command(command: re.Match[str]) -> str:
-    inner = command["inner"]
-    if _KEPT_TEXT.fullmatch(inner) or command.start() == 0:
-        return f" {inner} "
+    inner, power = command["inner"], command["power"] or ""
+    if command.start() == 0 or (not power and _KEPT_TEXT.fullmatch(inner)):
+        return f" {inner}{power} "
     return " "
 
 

@@ -17,7 +17,7 @@ from evals.extract.lazy_pattern import lazy_pattern
 MAX_CHARS = 2_000
 """Maximum number of characters of an answer that are kept."""
 _FULL_WIDTH = {0xFF01 + i: 0x21 + i for i in range(94)}
-_FULL_WIDTH |= str.maketrans("\u3000\u2212\u00a0\u202f\u2009\u2236", " -   :")
+_FULL_WIDTH |= str.maketrans("\u3000\u2212\u00a0\u202f\u2009\u2236\u2044\u2215", " -   ://")
 _TRADITIONAL = "選擇項確為應該對錯綜題據結論無誤說終僅與義過總實個"
 _FULL_WIDTH |= str.maketrans(_TRADITIONAL, "选择项确为应该对错综题据结论无误说终仅与义过总实个")
 _FULL_WIDTH |= {  # circled and mathematical letters and digits, such as a bold or a sans-serif A
@@ -26,7 +26,7 @@ _FULL_WIDTH |= {  # circled and mathematical letters and digits, such as a bold 
     if (letter := unicodedata.normalize("NFKC", chr(code))).isascii()
 }
 _FULL_WIDTH_PRESENT = lazy_pattern(
-    f"[\uff01-\uff5e\u3000\u2212\u00a0\u202f\u2009\u2236\u24b6-\u24e9\U0001d400-\U0001d7ff{_TRADITIONAL}]"
+    f"[\uff01-\uff5e\u3000\u2212\u00a0\u202f\u2009\u2236\u2044\u2215\u24b6-\u24e9\U0001d400-\U0001d7ff{_TRADITIONAL}]"
 )
 _INVISIBLE = lazy_pattern("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _WRAPPER_COMMAND = (
@@ -43,7 +43,8 @@ _ALIGNMENT = lazy_pattern(
     r"\\(?:begin|end)\{(?:aligned|align|equation|gathered|split|center)\*?\}\s*|^\s*&|&(?==)"
 )
 HTML_TAG = lazy_pattern(
-    r"</?(?:b|i|em|strong|u|span|p|div|mark|code|font|big|h\d|br|answer)\b[^<>]{0,80}>", re.IGNORECASE
+    r"</?(?:b|i|em|strong|u|span|p|div|mark|code|font|big|h\d|br|answer|result|solution|output)\b[^<>]{0,80}>",
+    re.IGNORECASE,
 )
 _DELIMITER_PAIRS = (
     ("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("```", "```"), ("``", "``"), ("`", "`"), ("**", "**"), ("__", "__"), ("*", "*"),
@@ -70,7 +71,7 @@ _COPULA_ENDING = lazy_pattern(r"(?:입니다|이다|예요|이에요|です|で�
 _EXPLANATION_START = lazy_pattern(
     r"\s+(?=\((?!or\b))|(?=（)"
     r"|\s*[,;，；]\s*(?=(?:not|check|which|as|because|since|so|for|with|where|when|rather|though|although|and\s+not|and\s+hence|and\s+(?:the|this|it|so)|but|it|at|they|this|the|a|an|that|whose|since|however|reading|using|counting|assuming|judging|while|whereas|i|we|due|given|based|corresponding|q\.?e\.?d)\b|(?:而不是|而非|不是|因为|所以|即|而|其|这|当|此时))"
-    r"|\s+(?=(?:because|since|as|which|where|rather|due|based|given|when|while|according|after|from|between\s+(?:19|20)\d\d|corresponding|at\s+an?\s+angle)\b)"
+    r"|\s+(?=(?:because|since|as|which|where|rather|due|based|given|when|while|according|after|compared|versus|vs\.?|(?:up|down)\s+from|followed\s+by|from|between\s+(?:19|20)\d\d|corresponding|at\s+an?\s+angle)\b)"
     r"|(?:(?<=\byes)|(?<=\bno))[:：]\s|\s+(?:[—]+|--+)\s+|(?<![\d})$°%])\s+[-–]\s+|(?<=[\d})$°%])\s+[-–]\s+(?![\d\\$(√]|[a-z]\b)|[—；]|\s*(?:=>|⇒)\s*|\n|[.!](?=\*{0,2}\s)(?!\s(?:[=×·+/]|\\(?:cdot|times)\b))|。",
     re.IGNORECASE,
 )

@@ -72,8 +72,8 @@ _TIME_PHRASE = lazy_pattern(
 )
 _CHINESE_SENTENCE = lazy_pattern(r"[\u4e00-\u9fff](?:是|为|等于|达到?)\s*(?=[约*-]{0,3}\d)")
 _WITH_DATE_OR_SUBJECT = lazy_pattern(
-    r"(?P<answer>[-+$€£]?\d[\d.,]*\s?(?:%|[a-z]{0,12}))\s+in\s+(?:19|20)\d\d"
-    r"|(?:(?:it|this|that)(?:['’]s|\s+is|\s+was)|(?:reached|recorded|observed|seen)\s+in)\s+(?P<rest>[^,;\n]{1,60})",
+    r"(?P<answer>[-+$€£]?\d[\d.,]*\s?(?:%|[a-z]{0,12}))[*_]*\s+in\s+(?:19|20)\d\d"
+    r"|(?:(?:it|this|that)(?:['’]s|\s+is|\s+was|\s+(?:appears|seems)\s+to\s+be)|(?:reached|recorded|observed|seen)\s+in)\s+(?P<rest>[^,;\n]{1,60})",
     re.IGNORECASE,
 )
 """A short answer with a date after it or a subject or verb before it: "23 in 2010", "It's Japan", "recorded in Japan"."""
@@ -85,12 +85,12 @@ _DIGIT = lazy_pattern(r"\d")
 _SOURCE = lazy_pattern(
     r"\A[\s*_]*(?:(?:based\s+on|according\s+to|looking\s+at|judging\s+(?:by|from)|from)\s+(?:the|this)\s+(?:[a-z-]{1,15}\s){0,3}(?:chart|graph|figure|plot|diagram|image|picture|table|data),\s+|I\s+(?:can\s+)?(?:count|see)\s+(?="
     + SPELLED_PATTERN
-    + r"\b|\d)|I\s+(?:think|believe|guess)\s+(?:(?:that\s+)?it(?:['’]s|\s+is)\s+)?)",
+    + r"\b|\d)|I(?:['’]d|\s+would)?\s+(?:think|believe|guess|estimate|say)\s+(?:(?:that\s+)?it(?:['’]s|\s+is)\s+)?)",
     re.IGNORECASE,
 )
 """As in "Based on the chart, " and "I count "."""
 _CALCULATION = lazy_pattern(
-    r"\s*(?:[A-Za-z][A-Za-z ]{0,40}=(?=[^=≈\n]*[=≈]))?[\d\s.,+×÷*/()%$−-]*\d[\d\s.,+×÷*/()%$−-]*(?<!\()[=≈]\s*(?=\S)"
+    r"\s*(?:[A-Za-z][A-Za-z ]{0,40}=(?=[^=≈\n]*[=≈]))?[\d\s.,:+×÷*/()%$−-]*\d[\d\s.,:+×÷*/()%$−-]*(?<!\()[=≈]\s*(?=\S)"
 )
 """Left-hand side of a calculation whose right-hand side is the answer."""
 

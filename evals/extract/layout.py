@@ -48,8 +48,7 @@ def answer_candidates(text: str, begin: int) -> Iterator[Statement]:
         and not _repeats_end(text[last_begin:end], text[first_begin:first_end])
     ):  # e.g. a formula over several lines
         yield Statement("whole", first_begin, end)
-    is_question = text.rstrip().endswith(("?", "？"))
-    if is_question or (gives_up(text, last_begin) and not _GUESS.search(text, last_begin)):
+    if text.endswith(("?", "？")) or (gives_up(text, last_begin) and not _GUESS.search(text, last_begin)):
         return
     spans = [
         span
@@ -60,6 +59,8 @@ def answer_candidates(text: str, begin: int) -> Iterator[Statement]:
     for group in ([span for span in spans if span.start() >= last_begin], spans):
         if len({span[str(span.lastgroup)].strip() for span in group}) == 1:
             yield Statement("emphasis", *group[-1].span(str(group[-1].lastgroup)))
+    if is_whole_reply and (number := first_line_number(text)):
+        yield Statement("last line", *number)
     if total := _TOTAL_ROW.match(text, last_begin):
         yield Statement("last line", *total.span("cell"))
     yield Statement("last line", last_begin, end)
@@ -70,6 +71,21 @@ def answer_candidates(text: str, begin: int) -> Iterator[Statement]:
     ):
         yield Statement("emphasis", first_begin, first_end)
     yield from _sentence_candidates(text, last_begin)
+
+
+_FIRST_LINE_NUMBER = lazy_pattern(
+    r"\s*(?P<number>[*_$\\(~≈]*\s?[-−+]?\d[\d.,]*(?<![.,])(?:\s?[A-Za-z%°µΩÅ][A-Za-z%°²³⁻¹/^-]{0,11}){0,2}[*_$\\).]{0,6})[^\S\n]*\n\s*\n\s*(?![-*\d]|#)"
+)
+_DOUBT = lazy_pattern(
+    r"\b(?:wait|actually|however|wrong|incorrect|instead|correction|mistake|re-?check|hmm|final|answer|not\s+(?:sure|certain))\b|不对|更正|答案",
+    re.IGNORECASE,
+)
+
+
+def first_line_number(text: str) -> tuple[int, int] | None:
+    """Return the extent of a number that is the first line of a reply, if an explanation that does not doubt it follows."""
+    number = _FIRST_LINE_NUMBER.match(text)
+    return None if number is None or _DOUBT.search(text, number.end()) else number.span("number")
 
 
 _TOTAL_ROW = lazy_pattern(
@@ -197,7 +213,7 @@ _EXTREME_NUMBER = lazy_pattern(
 )
 """As in "Hence 721 is the largest value that can be attained." and "Only 8 satisfies all the conditions."."""
 _REASON_OR_CONTRAST = lazy_pattern(
-    r"(?<=[\d$*}])(?:\s+when\b|,?\s\(?(?:(?:attained|achieved|reached|obtained|occurring)\s(?:when\b|if\b|at\b|for\b|by\b)|at\s(?=[$\\(]{0,2}[A-Za-z]\s?=))(?=(?:\([^()\n]{0,40}\)|[^,;(\n]){0,80}(?:$|,\snot\b)))|,?\s+(?:because|since)\b|,\s+which\b|,\s+as\b(?!\s(?:well|required|desired|claimed))|,\s*(?:当|此时|其中)|,\s+(?:and\s+)?(?:not\b|rather\s+than\b|instead\s+of\b)",
+    r"(?<=[\d$*}])(?:\s+when\b|,?\s\(?(?:(?:attained|achieved|reached|obtained|occurring)\s(?:when\b|if\b|at\b|for\b|by\b)|at\s(?=[$\\(]{0,2}[A-Za-z]\s?=))(?=(?:\([^()\n]{0,40}\)|[^,;(\n]){0,80}(?:$|,\snot\b)))|,?\s+(?:because|since)\b|,\s+(?:which|compared|versus|followed|(?:up|down)\s+from)\b|,\s+as\b(?!\s(?:well|required|desired|claimed))|,\s*(?:当|此时|其中)|,\s+(?:and\s+)?(?:not\b|rather\s+than\b|instead\s+of\b)",
     re.IGNORECASE,
 )
 """As in ", because ...", ", which ..." and ", not ..."."""
@@ -223,7 +239,7 @@ _ONLY_COUNT = lazy_pattern(
 )
 """A whole reply such as "There are eight small triangles in the figure."."""
 _SUPERLATIVE_SUBJECT = lazy_pattern(
-    r"[\s*_]*+(?P<subject>(?:the\s+)?[^\s,.;:]{1,30}(?:\s+[^\s,.;:]{1,30}){0,3}?)\s+(?:has|had|have|is|was|shows?|showed|records?|recorded|ranks?|sees|saw)\s+(?:by\s+far\s+)?the\s+(?:\w+\s+)?(?:lowest|highest|most|least|largest|smallest|greatest|fewest|biggest|longest|shortest|maximum|minimum|top|(?!rest\b|test\b|forest\b|interest\b|west\b|request\b|guest\b|quest\b|contest\b)[a-z]{2,9}est)\b[^.\n]{0,60}[.\s*_]*$",
+    r"[\s*_]*+(?:(?:from|in|based\son|according\sto|looking\sat)\sthe\s[a-z ]{1,20},\s)?(?P<subject>(?:the\s+)?[^\s,.;:]{1,30}(?:\s+[^\s,.;:]{1,30}){0,3}?)\s+(?:has|had|have|is|was|shows?|showed|records?|recorded|ranks?|sees|saw)\s+(?:by\s+far\s+)?the\s+(?:\w+\s+)?(?:lowest|highest|most|least|largest|smallest|greatest|fewest|biggest|longest|shortest|maximum|minimum|top|(?!rest\b|test\b|forest\b|interest\b|west\b|request\b|guest\b|quest\b|contest\b)[a-z]{2,9}est)\b[^.\n]{0,60}[.\s*_]*$",
     re.IGNORECASE,
 )
 """As in "Japan has the lowest rate."."""

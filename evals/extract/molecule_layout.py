@@ -9,7 +9,7 @@ from evals.extract.answer_cues import asserted_reading, is_undecided
 from evals.extract.layout import gives_up
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.molecule_spans import MAX_SPANS, MoleculeRequest, Span, last_group, main_spans
-from evals.extract.reading import Reading, breaks_off
+from evals.extract.reading import Reading, breaks_off, retracts
 from evals.extract.smiles import (
     ENGLISH_WORDS,
     MAX_TOKEN_CHARS,
@@ -85,6 +85,9 @@ def read_layout(text: str, request: MoleculeRequest) -> Reading | None:
     )
     if reading is not None or is_undecided(text, _last_line_start(text)):
         return reading
+    first = _first_line(text, request)
+    if first and not retracts(text, first.end):
+        return Reading(first.text, "last line", first.begin, first.end)
     return _read_last_paragraph(text, request) or _read_prose(text, request)
 
 

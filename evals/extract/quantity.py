@@ -23,7 +23,7 @@ from evals.extract.answer_cues import (
 )
 from evals.extract.counts import SPELLED_NUMBER, stated_count, without_mass_numbers
 from evals.extract.formatting import half_width
-from evals.extract.layout import gives_up
+from evals.extract.layout import first_line_number, gives_up
 from evals.extract.lazy_pattern import lazy_pattern
 from evals.extract.reading import REJECTED, Reading, before_next_question, breaks_off, read_answer
 from evals.extract.statement_mood import mood
@@ -107,7 +107,8 @@ def _read_layout(text: str, unit: str, names: str = "") -> Reading | None:
     if gives_up(text) or breaks_off(text) or text.rstrip().endswith("?") or is_undecided(text, line_begin):
         return None
     return (
-        _read_emphasised(text, unit)
+        _read_first_line(text, unit)
+        or _read_emphasised(text, unit)
         or (_read_named_number(text, unit, names) if names else None)
         or _read_only_number(text, unit)
         or _read_labelled_number(text, unit)
@@ -143,6 +144,13 @@ def _read_named_number(text: str, unit: str, names: str) -> Reading | None:
         if not unit or not reading.value.unit or _has_compatible_unit(reading.value, unit)
     ]
     return readings[-1] if len({reading.value.value for reading in readings}) == 1 else None
+
+
+def _read_first_line(text: str, unit: str) -> Reading | None:
+    """Read a number that is the first line of a reply, apart from the explanation below it."""
+    extent = first_line_number(text)
+    quantity = stated_number(text[slice(*extent)], unit) if extent else None
+    return Reading(quantity, "last line", *extent) if extent and quantity else None
 
 
 def _read_sentence(text: str) -> Reading | None:

@@ -43,7 +43,7 @@ _ANSWER_SENTENCE = lazy_pattern(r"\bHere(?:'s| is) my (?:response|answer):", re.
 """The sentences with which Granite begins its reasoning and its answer."""
 _SPECIAL_TOKEN = lazy_pattern(
     r"<[|｜](?!(?:begin|end)_of_box)[A-Za-z▁_\d .:/-]{1,40}[|｜]>|</?s>|<\|?end_of_(?:turn|text|sentence)\|?>|<(?:start|end)_of_turn>(?:model\b)?|<eos>|<bos>|<pad>"
-    r"|\[/?INST\]|▁|(?<![^\s*_(])~~(?=\S)[^~\n]{1,300}(?<=\S)~~(?![^\s*_.,;:)])|\x08oxed(?=\{)",
+    r"|\[/?INST\]|▁|(?<![^\s*_(])~~(?=\S)[^~\n]{1,300}(?<=\S)~~(?![^\s*_.,;:)])|(?:\x08|(?<![\\\w])b)oxed(?=\{)",
     re.IGNORECASE,
 )
 _MAY_BE_REASONING = lazy_pattern(r"\s{0,200}(?:assistant)?(?:analysis|commentary|[Hh]ere)")
@@ -102,7 +102,7 @@ def visible(text: str) -> Visible:
 
 
 _CLOSING_OFFER = lazy_pattern(
-    r"(?:\n|(?<=[.!?)*✓✔✅])\s)[\s*_>#-]*(?:\W{0,4}\s)?(?:would\s+you\s+like|do\s+you\s+(?:want|need)|want\s+me\s+to|(?:shall|should)\s+i\s+(?:also\s+)?(?:show|explain|provide|walk|go|derive|give|do)"
+    r"(?:\n|(?<=[.!?)*✓✔✅])\s|(?<=[。！？，]))[\s*_>#-]*(?:\W{0,4}\s)?(?:would\s+you\s+like|do\s+you\s+(?:want|need)|want\s+me\s+to|(?:shall|should)\s+i\s+(?:also\s+)?(?:show|explain|provide|walk|go|derive|give|do)"
     r"|(?:please\s+)?let\s+me\s+know|feel\s+free\s+to|(?:i['’]m\s+|i['’]d\s+be\s+|i\s+am\s+)?happy\s+to|is\s+there\s+anything|(?:i\s+)?hope\s+(?:this|that|it)\s+(?:helps|is\s+helpful|was\s+helpful)"
     r"|if\s+you(?:['’]d)?\s+(?:would\s+)?(?:like|want|need|have\s+(?:any|more|further)|prefer|wish)\b[^\n.?!]{0,160},?\s+(?:i\s+can|i['’]d\s+be|just|let\s+me|feel\s+free|please)"
     r"|i\s+can\s+also\s+(?:show|provide|explain|walk|derive|give|help)|如果(?:你|您)?(?:还)?(?:需要|想|愿意|有)[^\n。？！]{0,60}(?:告诉我|我可以|请|随时)|(?:需要|要不要|要)我[^\n]{0,60}吗|希望(?:这|以上|对)[^\n]{0,40}帮助)[^\n]{0,300}[.!?。？！)][\s*_]*(?:[^\w\s]{1,3}\s*)?\Z",
@@ -127,11 +127,15 @@ def _has_no_mark(text: str) -> bool:
     """Return whether a reply certainly has no marks of reasoning and no special tokens."""
     if any(sign in text for sign in ("<", "[/", "[T", "[t", "[INST", "◁", "▁", "\x08", "~~")):
         return False
+    if "boxed{" in text and "\\boxed{" not in text:
+        return False
     return _MAY_BE_REASONING.match(text) is None
 
 
 def _to_spaces(token: re.Match[str]) -> str:
-    if token[0][0] == "\x08":  # a JSON decoder turns the \b of \boxed into a backspace
+    if token[0].endswith(
+        "oxed"
+    ):  # a JSON decoder turns the \b of \boxed into a backspace or drops the backslash
         return r"\fbox"  # read like \boxed, and of the same length as the damaged command
     return " " * len(token[0])
 

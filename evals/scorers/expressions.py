@@ -44,6 +44,9 @@ _FRACTION = re.compile(r"\\frac\{(\d{1,9})\}\{(\d{1,9})\}|\\frac\s?(\d)\s?(\d)|(
 _DECIMAL = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)")
 _BASE = re.compile(r"\d_\{?(\d{1,2})\}?\s*$")
 _ELLIPSIS = re.compile(r"\\(?:[lc]?dots|cdots)(?![a-z])|\.\.\.|…")
+_OPERATOR = re.compile(r"\\(?:sum|prod|int|lim|forall|exists)(?![a-z])")
+_VARIABLE = re.compile(r"\s*([a-z])\s*=(?=[^=<>]*\Z)")
+"""The left-hand side of an equation that states the value of one variable."""
 _LARGE_NUMBER = re.compile(r"\^\s*\{?\s*[-+]?\d{2,}|\d{16,}|\d!")
 """A power with an exponent of two or more digits, a number of 16 or more digits, or a factorial."""
 
@@ -96,6 +99,11 @@ def _have_equal_values(gold: str, stated: str) -> bool:
         return _is_close(float(gold), float(stated))
     if _ELLIPSIS.search(gold) or _ELLIPSIS.search(stated):
         return False  # the parser skips the terms that it cannot read
+    if _OPERATOR.search(gold) and _OPERATOR.search(stated):
+        return False  # or compares only the left-hand sides
+    names = [_VARIABLE.match(side) for side in (gold, stated)]
+    if names[0] and names[1] and names[0][1] != names[1][1]:
+        return False
     if is_hostile(gold) or is_hostile(stated):
         return False  # huge factorials and power towers are equal only if spelled the same
     if equivalent(f"${gold}$", f"${stated}$") is True:

@@ -36,7 +36,7 @@ _FINAL_CHARGE = re.compile(
     r"(?:\^\{?|(?<=\])|(?<=\))|\()(\d{0,3}[+-]|[+-]\d{1,3})\}?\)?$|([+-]\d{0,3}|[+-]{2,4})$"
 )
 _ISOTOPE = re.compile(r"\[\^?\{?\d{1,3}\}?([A-Z][a-z]?)\]|\^\{?\d{1,3}\}?(?=[A-Z])|(?<=\[)\d{1,3}(?=[A-Z])")
-_ION = re.compile(r"[^+^-]+(?:\^\{?\d{0,2}[+-]\}?|[+-]+)")
+_ION = re.compile(r"[^+^-]+(?:\^\{?\d{0,2}[+-]\}?|(?<=\])[+-]\d|[+-]+)")
 _LATEX_SUBSCRIPT = re.compile(r"_\{(\d{1,6})\}")
 _LATEX_TEXT = re.compile(r"\\(?:mathrm|text|ce|rm|mathbf)\s?\{((?:[^{}]|\^\{[^{}]{0,8}\}){0,200})\}")
 """LaTeX text, whose braces do not group atoms: the 4 of `\\text{SO}_4` belongs to the oxygen."""
@@ -54,7 +54,7 @@ def element_counts(text: str) -> dict[str, int] | None:
     if not text or len(text) > MAX_CHARS:
         return None
     text = re.sub(r"(?<=[+-])[·•∙⋅.](?=[A-Z\[(])", "", text)  # the dot between two ions
-    ions = _ION.findall(text) if text.rstrip("}").endswith(("+", "-")) else []
+    ions = _ION.findall(text) if text.rstrip("}0123456789").endswith(("+", "-")) else []
     if len(ions) > 1 and "".join(ions) == text:
         return _sum_of_ions(ions)
     text, charge = _split_charge(text)

@@ -43,6 +43,7 @@ MAX_BOXES = 32
 """Maximum number of boxes that a rule or a judge compares."""
 _UNBOXED_FORMS = ("line", "sentence", "tag", "json")
 """Forms in which a single answer may be stated without a box."""
+_LAST_FORMULA = re.compile(r"\$([^$]+)\$\W*\Z")
 _FORMULA_OR_QUANTITY = re.compile(r"[=\\]|\A\s*[-−]?[\d.]+\s?\S")
 """What a single answer in another form without a box contains: an equation, LaTeX, or a number with its unit."""
 
@@ -127,7 +128,8 @@ class Parts(Precision, frozen=True):
         """Return up to one text per gold part: the last boxes, the items of a list in the last box, or an unboxed answer."""
         contents, count = innermost_boxes(visible(text[-MAX_CHARS:]).text), len(golds)
         if not contents and count == 1 and (stated := stated_text(text)):
-            answer = stated.value[0].replace("$", "")
+            formula = _LAST_FORMULA.search(stated.value[0])
+            answer = formula[1] if formula else stated.value[0].replace("$", "")
             return [answer] if stated.form in _UNBOXED_FORMS or _FORMULA_OR_QUANTITY.search(answer) else []
         if contents and count > 1 and len(items := split_answers(contents[-1], count)) == count:
             return items

@@ -86,12 +86,14 @@ def stated(gold: str, stated: str) -> Comparison:
         return "same"
     if not _is_comparable(gold, stated):
         return "open"
-    last = equation_sides(stated.replace("$", ""))[-1]
+    sides = equation_sides(stated.replace("$", ""))
+    last = sides[-1]
     comparisons = {_compare_numbers(value, last) for value in _gold_values(gold)}
     if comparisons == {"different"} or "same" in comparisons:
         return "same" if "same" in comparisons else "different"
-    formulas = [value for value in _gold_values(gold) if _is_formula(value)] if _is_formula(last) else []
-    return "same" if any(_is_equal(value, last) for value in formulas) else "open"
+    formulas = [value for value in _gold_values(gold) if _is_formula(value)]
+    values = filter(_is_formula, sides[1:] or sides)
+    return "same" if any(_is_equal(formula, value) for value in values for formula in formulas) else "open"
 
 
 def _is_formula(text: str) -> bool:
