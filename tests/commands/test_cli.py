@@ -839,7 +839,7 @@ def test_import_separates_reasoning_and_recognises_truncated_and_filtered_replie
             {"id": IDS[3], "text": "", "stop": "filter"},
             {"id": IDS[4], "text": "<think>ANSWER: A</think>ANSWER: G"},
             {"id": IDS[5], "text": "<think>hm ANSWER: A"},
-            {"id": IDS[6], "text": None},
+            {"id": IDS[6], "text": ""},
         ],
         "--run",
         "r",

@@ -100,6 +100,14 @@ def test_of_several_repeatability_reports_the_one_with_the_most_noise_applies() 
     assert with_noise(score, [run], reports).noise == 0.03
 
 
+def test_a_report_on_equal_runs_does_not_prove_zero_noise() -> None:
+    (score,) = measured_scores([card()], [])
+    run = suite_run("r", binary(83, 100), model="m")
+    report = noise.measure([run, suite_run("s", binary(83, 100), model="m")])
+    assert report.deviation == 0
+    assert with_noise(score, [run], [report]).noise is None
+
+
 @pytest.mark.slow
 def test_a_true_difference_of_five_points_is_rarely_equivalent() -> None:
     # on 198 items, an earlier rule called 69 % of such pairs consistent
