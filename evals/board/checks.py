@@ -15,6 +15,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
+from itertools import islice
 
 from msgspec import Struct, field
 
@@ -187,34 +188,26 @@ def plausibility_doubts(result: SuiteResult, rule: SuiteRule, others: Sequence[E
         yield f"{headline.metric} is better than the best entry's by {gain:.3f}, more than the plausible maximum of {rule.plausible_gain:g}"
 
 
-def data_refusals(result: SuiteResult, others: Iterable[EntryResult]) -> Iterator[str]:
-    """Yield a refusal if a run's data differ from the data of the suite's published entries."""
+def comparison_refusals(
+    result: SuiteResult, others: Sequence[EntryResult], of_other_models: Sequence[EntryResult]
+) -> Iterator[str]:
+    """Yield a refusal for each earlier entry with the same run, with other data, or from which the run appears to be copied."""
     for other in others:
-        for suite in other.suites if other.status == "accepted" else ():
-            if suite.label == result.label and suite.data_sha256 != result.data_sha256:
-                yield f"its data hash to {result.data_sha256[:16]}, those of {other.entry} to {suite.data_sha256[:16]}"
-                return
-
-
-def copy_refusals(result: SuiteResult, others: Iterable[EntryResult]) -> Iterator[str]:
-    """Yield a refusal for each entry that a run appears to be copied from. `others`: earlier entries of other models."""
-    for other in others:
-        for suite in other.suites:
-            if suite.label == result.label and (why := copy_evidence(result.fingerprint, suite.fingerprint)):
-                yield f"copied from {other.entry}: {why}"
-
-
-def reuse_refusals(result: SuiteResult, others: Iterable[EntryResult]) -> Iterator[str]:
-    """Yield a refusal for each entry, of any model, that contains the same run."""
-    for other in others:
-        if any(_is_same_run(result, suite) for suite in other.suites):
+        # an equal id does not suffice: two runs may begin in the same second
+        if any(
+            result.bundle_sha256 == suite.bundle_sha256
+            or (result.run, result.fingerprint.answers) == (suite.run, suite.fingerprint.answers)
+            for suite in other.suites
+        ):
             yield f"run {result.run} is already part of {other.entry}"
-
-
-def _is_same_run(result: SuiteResult, other: SuiteResult) -> bool:
-    """Return whether two results are of one run. An equal id does not suffice: two runs may begin in the same second."""
-    has_same_answers = result.fingerprint.answers == other.fingerprint.answers
-    return result.bundle_sha256 == other.bundle_sha256 or (result.run == other.run and has_same_answers)
+    same_suite = [(other, suite) for other in others for suite in other.suites if suite.label == result.label]
+    published = ((o.entry, s.data_sha256) for o, s in same_suite if o.status == "accepted")
+    differing = ((entry, digest) for entry, digest in published if digest != result.data_sha256)
+    for entry, digest in islice(differing, 1):
+        yield f"its data hash to {result.data_sha256[:16]}, those of {entry} to {digest[:16]}"
+    for other, suite in same_suite:
+        if other in of_other_models and (why := copy_evidence(result.fingerprint, suite.fingerprint)):
+            yield f"copied from {other.entry}: {why}"
 
 
 def _hash(text: str, digits: int) -> str:

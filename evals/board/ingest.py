@@ -180,11 +180,7 @@ def _entries_of_other_models(examination: Examination, others: Iterable[EntryRes
 def _comparison_refusals(examination: Examination, others: Sequence[EntryResult]) -> Iterator[str]:
     entries_of_other_models = _entries_of_other_models(examination, others)
     for result in examination.suites:
-        for line in (
-            *checks.reuse_refusals(result, others),
-            *checks.data_refusals(result, others),
-            *checks.copy_refusals(result, entries_of_other_models),
-        ):
+        for line in checks.comparison_refusals(result, others, entries_of_other_models):
             yield f"{result.label}: {line}"
 
 

@@ -213,7 +213,6 @@ def _unpack(path: Path, folder: Path, limits: Limits) -> Submission:
             raise DataError(f"larger than {limits.entry_mb} MB")
         with zipfile.ZipFile(stream) as archive:
             submission = _read_submission(archive)
-            _check_names(archive, submission)
             for name in (run.file for run in submission.runs):
                 info = archive.getinfo(name)
                 if info.compress_type != zipfile.ZIP_STORED or info.file_size > limits.entry_mb << 20:
@@ -245,13 +244,9 @@ def _read_submission(archive: zipfile.ZipFile) -> Submission:
     check_model_card(submission, TOML_NAME)
     if not submission.runs:
         raise DataError(f"{TOML_NAME} lists no runs")
-    return submission
-
-
-def _check_names(archive: zipfile.ZipFile, submission: Submission) -> None:
-    """Raise DataError unless the archive contains exactly the files that `submission.toml` lists."""
     listed_files = [run.file for run in submission.runs]
     if any(not BUNDLE_NAME.fullmatch(name) for name in listed_files):
         raise DataError(f"{TOML_NAME} lists a file whose name is not SUITE@PROTOCOL.zip")
     if sorted(archive.namelist()) != sorted([TOML_NAME, *listed_files]):
         raise DataError(f"its files are not those listed in {TOML_NAME}")
+    return submission

@@ -57,7 +57,9 @@ def challenge(
         )
     choice = replies.choose(source.records, request.replies, request.seed)
     if not choice.exchanges:
-        return structs.replace(empty_outcome, reason=choice.obstacle, left_out=dict(choice.left_out))
+        reasons = [f"no reply can be tested: {why} ({n})" for why, n in choice.left_out.most_common(1)]
+        reason = reasons[0] if reasons else "the run contains no reply"
+        return structs.replace(empty_outcome, reason=reason, left_out=dict(choice.left_out))
     model = load.model(spec, **options)
     if not isinstance(model, SupportsReplyLikelihoods):
         reason = (

@@ -43,14 +43,6 @@ class Choice(Struct, frozen=True):
     left_out: Counter[str]
     """Reason why replies cannot be tested -> their number."""
 
-    @property
-    def obstacle(self) -> str:
-        """Return why there is nothing to test, given that `exchanges` is empty."""
-        if not self.left_out:
-            return "the run contains no reply"
-        (reason, count), *_ = self.left_out.most_common(1)
-        return f"no reply can be tested: {reason} ({count})"
-
 
 @contextmanager
 def open_run_or_bundle(name: str, results: Path) -> Iterator[Source]:

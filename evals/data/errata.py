@@ -76,10 +76,6 @@ class Errata(Struct, frozen=True):
         """Return the ids that corrected metrics exclude."""
         return frozenset(item for item, erratum in self.items.items() if erratum.kind != "gold")
 
-    def affects_any(self, ids: Iterable[str]) -> bool:
-        """Return whether any of the samples has an erratum."""
-        return any(sample_id in self.items for sample_id in ids)
-
 
 NO_ERRATA = Errata("", {})
 
@@ -135,7 +131,7 @@ def suite_errata(suite: str, variant: str = "") -> Errata:
 def corrected_metrics(metrics: Sequence[Metric], errata: Errata, ids: Iterable[str]) -> tuple[Metric, ...]:
     """Return a suite's metrics, with a corrected version of the headline if it is a mean and errata affect the run."""
     reported = list(metrics)
-    if errata.items and errata.affects_any(ids):
+    if not errata.items.keys().isdisjoint(ids):
         for metric in metrics:
             if metric.headline and metric.pool != "whole" and not metric.scorer:
                 corrected = structs.replace(
@@ -161,18 +157,15 @@ class CorrectedMetric:
     def __call__(self, points: Sequence[Point]) -> float:
         """Return the metric of the remaining points; raises ValueError if there are none."""
         remaining = [
-            _as_corrected(point) if point.parts else point
+            structs.replace(point, value=point.parts[CORRECTED])
+            if point.parts and CORRECTED in point.parts
+            else point
             for point in points
             if point.id not in self.excluded and not (point.parts and EXCLUDED in point.parts)
         ]
         if not remaining:
             raise ValueError("all samples are excluded by errata")
         return float(self.of(remaining))
-
-
-def _as_corrected(point: Point) -> Point:
-    value = point.parts.get(CORRECTED)
-    return point if value is None else structs.replace(point, value=value)
 
 
 def marks_of(erratum: Erratum, value: float | None) -> Mapping[str, float]:

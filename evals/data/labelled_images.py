@@ -6,12 +6,18 @@ In a suite's folder, a data set has one of these forms, tried in this order:
     FOLDER/test.txt                lines `path label`, as VTAB-1k is exported (RepAdapter @ a7b33b74, dataset.py)
     FOLDER/test.json               {image: class}, as VPT splits FGVC (KMnP/vpt @ 4410440e, src/data/datasets/json_dataset.py)
     FOLDER/test/CLASS/image        torchvision's ImageFolder: classes are numbered in the order of their names
-    FOLDER/...                     files as torchvision's class for the data set unpacks them (`torchvision_layouts.py`)
+    FOLDER/...                     files as torchvision's class for the data set unpacks them
+
+torchvision's layouts are read without torchvision (0.28.0, datasets/{dtd,oxford_iiit_pet,flowers102,stanford_cars,clevr}.py).
+Data sets that store pixels in archives (CIFAR-100: pickles; SVHN, PCAM) or have no test split (EuroSAT, Caltech-101, SUN397)
+need another form.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +25,7 @@ import msgspec
 from msgspec import Struct
 
 from evals import disk
-from evals.data import torchvision_layouts
+from evals.boundary import foreign_code
 from evals.data.media import image, read_below_folder, store_image
 from evals.data.sources import Data, Split
 from evals.errors import DataError
@@ -32,7 +38,7 @@ LABEL_COLUMNS = ("label", "cls", "fine_label")
 """Accepted column names; the first that exists is used. `webp` and `cls` occur in WebDataset files."""
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 """Suffixes that torchvision's ImageFolder reads."""
-MAX_LIST_BYTES = 1 << 28
+MAX_FILE_BYTES, MAX_MATLAB_BYTES = 1 << 28, 1 << 24
 
 
 class Source(Struct, frozen=True, kw_only=True):
@@ -48,7 +54,7 @@ class Source(Struct, frozen=True, kw_only=True):
     hub: str = ""
     """Repository id of its copy on the hub; empty: none."""
     layout: str = ""
-    """Name in `torchvision_layouts.LAYOUTS`; empty: none."""
+    """Name in `LAYOUTS`; empty: none."""
     original_classes: int = 0
     """Number of classes on the hub, if consecutive ones are merged to get `classes`; 0: the same number."""
 
@@ -139,9 +145,9 @@ def _from_folder(data: Data, source: Source) -> Iterator[LabelledImage]:
             return _from_json(folder / "test.json", Path(name, source.images), source)
         if (folder / "test").is_dir():
             return _from_class_folders(folder / "test", Path(name, "test"), source)
-        layout = torchvision_layouts.LAYOUTS.get(source.layout)
+        layout = LAYOUTS.get(source.layout)
         if layout is not None and (folder / layout.marker).exists():
-            return (LabelledImage(*fields) for fields in layout.read(folder, Path(name)))
+            return layout.read(folder, Path(name))
     names = either((source.name, *source.folders))
     raise DataError(
         f"{data.suite}: no test split of {source.name} in {root}: looked for {source.name}.jsonl, and in {names} for "
@@ -151,13 +157,7 @@ def _from_folder(data: Data, source: Source) -> Iterator[LabelledImage]:
 
 def _from_list(path: Path, base: Path) -> Iterator[LabelledImage]:
     """Yield the images of a list; a line's last word is the label, the rest is the path, which may contain spaces."""
-    try:
-        lines = disk.read_small(path, MAX_LIST_BYTES).decode("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {path}: {cause(error)}") from None
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for number, line in _read_lines(path):
         name, _, label = line.strip().rpartition(" ")
         if not name or not label.isascii() or not label.isdigit() or len(label) > 6:
             raise DataError(f"{path}, line {number}: {line[:80]!r} is not a path followed by a label")
@@ -166,11 +166,7 @@ def _from_list(path: Path, base: Path) -> Iterator[LabelledImage]:
 
 def _from_json(path: Path, base: Path, source: Source) -> Iterator[LabelledImage]:
     """Yield the images of VPT's file; classes are numbered in the order of their ids, as in VPT."""
-    try:
-        raw = disk.read_small(path, MAX_LIST_BYTES)
-        class_ids: dict[str, Any] = msgspec.json.decode(raw, type=dict[str, Any])
-    except (OSError, msgspec.MsgspecError, RecursionError) as error:
-        raise DataError(f"cannot read {path}: {cause(error)}") from None
+    class_ids: dict[str, Any] = _read_json(path, dict[str, Any])
     id_types = {type(class_id) for class_id in class_ids.values()}
     if id_types not in ({int}, {str}):
         raise DataError(f"{path}: the classes are neither all numbers nor all names")
@@ -197,3 +193,117 @@ def _from_class_folders(folder: Path, base: Path, source: Source) -> Iterator[La
             if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
                 relative_path = path.relative_to(folder)
                 yield LabelledImage(relative_path.as_posix(), base / relative_path, label, name)
+
+
+def _read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a text with their numbers, except blank ones."""
+    try:
+        lines = disk.read_small(path, MAX_FILE_BYTES).decode("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {path}: {cause(error)}") from None
+    return ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+
+
+def _read_json(path: Path, kind: Any) -> Any:
+    try:
+        return msgspec.json.decode(disk.read_small(path, MAX_FILE_BYTES), type=kind)
+    except (OSError, msgspec.MsgspecError, RecursionError) as error:
+        raise DataError(f"cannot read {path}: {cause(error)}") from None
+
+
+def _read_matlab(path: Path) -> Any:
+    """Return the variables of a MATLAB file."""
+    from scipy.io import loadmat
+
+    try:
+        raw = disk.read_small(path, MAX_MATLAB_BYTES)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {cause(error)}") from None
+    with foreign_code(lambda why: DataError(f"cannot read {path}: {why[:200]}")):
+        return loadmat(BytesIO(raw), squeeze_me=True)
+
+
+# --- torchvision's layouts -----------------------------------------------------------------------------------
+
+
+def _dtd(folder: Path, base: Path) -> Iterator[LabelledImage]:
+    """Yield the images of the first of DTD's ten partitions, which VTAB uses."""
+    names = [line.strip() for _, line in _read_lines(folder / "dtd" / "labels" / "test1.txt")]
+    classes = sorted({name.partition("/")[0] for name in names})
+    for name in names:
+        class_name = name.partition("/")[0]
+        yield LabelledImage(name, base / "dtd" / "images" / name, classes.index(class_name), class_name)
+
+
+def _pets(folder: Path, base: Path) -> Iterator[LabelledImage]:
+    path = folder / "annotations" / "test.txt"
+    for number, line in _read_lines(path):
+        name, class_id = (*line.split(), "")[:2]
+        if not class_id.isdigit():
+            raise DataError(f"{path}, line {number}: {line[:80]!r} is not a name followed by a class")
+        image_path = base / "images" / f"{name}.jpg"
+        yield LabelledImage(name, image_path, int(class_id) - 1, name.rpartition("_")[0])
+
+
+def _flowers(folder: Path, base: Path) -> Iterator[LabelledImage]:
+    with foreign_code(lambda why: DataError(f"cannot read imagelabels.mat and setid.mat in {folder}: {why}")):
+        labels = [int(label) - 1 for label in _read_matlab(folder / "imagelabels.mat")["labels"]]
+        test_numbers = [int(number) for number in _read_matlab(folder / "setid.mat")["tstid"]]
+        images = [(f"image_{number:05}.jpg", labels[number - 1]) for number in test_numbers]
+    yield from (LabelledImage(name, base / "jpg" / name, label) for name, label in images)
+
+
+def _cars(folder: Path, base: Path) -> Iterator[LabelledImage]:
+    path = folder / "cars_test_annos_withlabels.mat"
+    with foreign_code(lambda why: DataError(f"cannot read {path}: {why}")):
+        rows = [(str(row["fname"]), int(row["class"]) - 1) for row in _read_matlab(path)["annotations"]]
+    yield from (LabelledImage(name, base / "cars_test" / name, label) for name, label in rows)
+
+
+class _Object(Struct):
+    pixel_coords: tuple[float, float, float]
+
+
+class _Scene(Struct):
+    image_filename: str
+    objects: list[_Object]
+
+
+class _Scenes(Struct):
+    scenes: list[_Scene]
+
+
+DISTANCES = (8.0, 8.5, 9.0, 9.5, 10.0)
+"""Boundaries between the six classes of distance to the closest object (VPT @ 4410440e, vtab_datasets/clevr.py)."""
+
+
+def _clevr(folder: Path, base: Path, *, by_distance: bool) -> Iterator[LabelledImage]:
+    """Yield CLEVR's validation images (VTAB's test split), labelled with the number of objects or the closest one's distance class."""
+    path = folder / "CLEVR_v1.0" / "scenes" / "CLEVR_val_scenes.json"
+    for scene in _read_json(path, _Scenes).scenes:
+        if by_distance:
+            closest = min((object_.pixel_coords[2] for object_ in scene.objects), default=0.0)
+            label = sum(boundary < closest for boundary in DISTANCES)
+        else:
+            label = len(scene.objects) - 3
+        image_path = base / "CLEVR_v1.0" / "images" / "val" / scene.image_filename
+        yield LabelledImage(scene.image_filename, image_path, label)
+
+
+class Layout(NamedTuple):
+    """A file layout of torchvision."""
+
+    marker: str
+    """A file that only this layout has."""
+    read: Callable[[Path, Path], Iterator[LabelledImage]]
+    """(folder, its path relative to the data's folder) -> images."""
+
+
+LAYOUTS = {
+    "dtd": Layout("dtd/labels/test1.txt", _dtd),
+    "pets": Layout("annotations/test.txt", _pets),
+    "flowers": Layout("setid.mat", _flowers),
+    "cars": Layout("cars_test_annos_withlabels.mat", _cars),
+    "clevr-count": Layout("CLEVR_v1.0/scenes/CLEVR_val_scenes.json", partial(_clevr, by_distance=False)),
+    "clevr-distance": Layout("CLEVR_v1.0/scenes/CLEVR_val_scenes.json", partial(_clevr, by_distance=True)),
+}

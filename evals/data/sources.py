@@ -108,7 +108,10 @@ class Data(Struct, frozen=True, kw_only=True):
             return Path(str(files("evals.suites"))) / "samples" / self.suite.replace("-", "_")
         if self.local is None:
             raise DataError(f"{self.suite}: no local folder")
-        return self.local.parent if self.local.is_file() else _suite_folder(self.local, self.suite)
+        if self.local.is_file():
+            return self.local.parent
+        folders = (self.local / name for name in (self.suite, self.suite.replace("-", "_")))
+        return next((folder for folder in folders if folder.is_dir()), self.local)
 
     def _files(self, split: Split) -> list[Path]:
         if self.local is not None and self.local.is_file():
@@ -145,13 +148,6 @@ def text_list(row: Row, column: str) -> tuple[str, ...]:
     if not isinstance(value, list | tuple):
         raise ValueError(f"{column} is not a list, but {type(value).__name__}")
     return tuple(map(str, value))
-
-
-def _suite_folder(root: Path, suite: str) -> Path:
-    for name in (suite, suite.replace("-", "_")):
-        if (root / name).is_dir():
-            return root / name
-    return root
 
 
 def read_file(path: Path) -> Iterator[Row]:
@@ -292,13 +288,7 @@ def _can_resolve(url: str) -> bool:
 
 
 def _hub_error_message(suite: str, split: Split, why: str) -> str:
-    reason = why[:200]
+    problem = f"cannot load {split.hub} from the hub; go online once (`evals data {suite}`)"
     if "gated" in why.lower():
-        return (
-            f"{suite}: {split.hub} is gated: accept its terms on the hub and set HF_TOKEN, "
-            f"or pass a local mirror with --data DIR ({reason})"
-        )
-    return (
-        f"{suite}: cannot load {split.hub} from the hub; go online once (`evals data {suite}`), "
-        f"or pass a local mirror with --data DIR ({reason})"
-    )
+        problem = f"{split.hub} is gated: accept its terms on the hub and set HF_TOKEN"
+    return f"{suite}: {problem}, or pass a local mirror with --data DIR ({why[:200]})"

@@ -96,14 +96,10 @@ def _placeholder_suite(sampling: Sampling) -> Suite:
         samples=lambda data: (),
         prompter=lambda data: lambda sample, repeat: Prompt(),
         ideal=lambda sample, prompt: "",
-        scorers={"none": _score_nothing},
+        scorers={"none": lambda sample, prompt, reply: Score(value=None, verdict="graded")},
         metrics=(),
         sampling=sampling,
     )
-
-
-def _score_nothing(sample: Sample, prompt: Prompt, reply: Reply) -> Score:
-    return Score(value=None, verdict="graded")
 
 
 def _replies(records: Mapping[str, Record], count: int) -> list[Reply]:

@@ -162,17 +162,13 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         if path.suffix == ".xlsx":
             yield from _workbook_rows(path)
         elif path.suffix in (".tsv", ".csv"):
-            yield from _csv_rows(path)
+            csv.field_size_limit(min(sys.maxsize, 1 << 30))  # cells may contain images
+            text = io.StringIO(read_bytes(path).decode("utf-8-sig"), newline="")
+            yield from csv.DictReader(text, delimiter="," if path.suffix == ".csv" else "\t")
         else:
             yield from _json_rows(path)
     except (csv.Error, *ARCHIVE_ERRORS, *PARSE_ERRORS) as error:
         raise DataError(f"{path}: {cause(error)}") from None
-
-
-def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
-    csv.field_size_limit(min(sys.maxsize, 1 << 30))  # cells may contain images
-    with io.StringIO(read_bytes(path).decode("utf-8-sig"), newline="") as stream:
-        yield from csv.DictReader(stream, delimiter="," if path.suffix == ".csv" else "\t")
 
 
 def _json_rows(path: Path) -> Iterator[dict[str, Any]]:

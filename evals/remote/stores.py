@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, BinaryIO
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from evals.errors import EvalsError, StoreError, install_command
@@ -46,7 +47,10 @@ class RemoteStore:
         with self._as_store_errors("read"):
             objects = self._fs.find(self._path(folder), detail=True)
             if not objects and self.address.scheme not in RENAME_SCHEMES:
-                self._fs.ls(self._bucket())  # a missing bucket is an error, an empty one is not
+                levels = 3 if self.address.scheme == "hf" else 1
+                self._fs.ls(
+                    "/".join(self._base.split("/")[:levels])
+                )  # a missing bucket is an error, an empty one is not
         prefix = f"{self._base}/".lstrip("/")
         paths = ((str(path).lstrip("/"), info) for path, info in objects.items())
         return {
@@ -101,9 +105,6 @@ class RemoteStore:
     def _path(self, name: str) -> str:
         return f"{self._base}/{name}" if name else self._base
 
-    def _bucket(self) -> str:
-        return "/".join(self._base.split("/")[: 3 if self.address.scheme == "hf" else 1])
-
     @contextmanager
     def _as_store_errors(self, action: str) -> Iterator[None]:
         """Re-raise errors of fsspec and its packages as StoreError, in one line without secrets."""
@@ -112,7 +113,9 @@ class RemoteStore:
         except EvalsError:
             raise
         except ImportError as error:
-            raise StoreError(_install_hint(self.address.scheme)) from error
+            package = PACKAGES[self.address.scheme]
+            command = install_command("remote") if package in ("", "s3fs") else f"pip install {package}"
+            raise StoreError(f"{self.address.scheme}:// needs `{command}`") from error
         except Exception as error:  # noqa: BLE001 - every package has its own exceptions
             raise StoreError(f"cannot {action} {self.address}: {reason(error)}") from None
 
@@ -142,8 +145,7 @@ def _open(address: Address) -> tuple[Any, str]:
 
     if address.scheme == "sftp":
         return _open_sftp(address)
-    options: dict[str, Any] = {"skip_instance_cache": True, "use_listings_cache": False}
-    filesystem, path = fsspec.core.url_to_fs(str(address), **options)
+    filesystem, path = fsspec.core.url_to_fs(str(address), skip_instance_cache=True, use_listings_cache=False)
     return filesystem, str(path).rstrip("/")
 
 
@@ -152,22 +154,13 @@ def _open_sftp(address: Address) -> tuple[Any, str]:
 
     `known_hosts=()` selects the user's known_hosts file; the default of sshfs would disable verification.
     """
-    from urllib.parse import urlsplit
-
     from sshfs import SSHFileSystem
 
     parts = urlsplit(str(address))
-    options: dict[str, Any] = {"known_hosts": ()}
-    options |= {"username": parts.username} if parts.username else {}
-    options |= {"port": parts.port} if parts.port else {}
-    return SSHFileSystem(parts.hostname, skip_instance_cache=True, **options), parts.path.rstrip("/")
-
-
-def _install_hint(scheme: str) -> str:
-    package = PACKAGES[scheme]
-    if package in ("", "s3fs"):
-        return f"{scheme}:// needs `{install_command('remote')}`"
-    return f"{scheme}:// needs the package {package}: `pip install {package}`"
+    stated = {"username": parts.username, "port": parts.port}
+    options = {name: value for name, value in stated.items() if value}
+    filesystem = SSHFileSystem(parts.hostname, skip_instance_cache=True, known_hosts=(), **options)
+    return filesystem, parts.path.rstrip("/")
 
 
 def reason(error: BaseException) -> str:

@@ -6,8 +6,7 @@ import csv
 import io
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
-from xml.etree import ElementTree
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
@@ -15,11 +14,14 @@ from msgspec import Struct
 from evals.board import trust
 from evals.board.results import EntryResult, SuiteResult
 from evals.board.site.contents import Column, Contents, Entrant
+from evals.board.site.pages import environment
 from evals.board.submission import ModelCard
 from evals.plain import escape_formula
 from evals.verdicts import formatting
 
-ATOM = "http://www.w3.org/2005/Atom"
+if TYPE_CHECKING:
+    from jinja2 import Template
+
 FORMAT = 1
 
 
@@ -123,12 +125,13 @@ def _number(entrant: Entrant, column: Column, result: SuiteResult) -> ExportedNu
 
 def files(site: Contents) -> Iterator[tuple[str, bytes]]:
     """Yield the path and content of every file."""
-    board = export(site)
+    board, templates = export(site), environment()
+    badge = templates.get_template("badge.svg")
     yield "data/board.json", _json(board)
     yield "data/schema.json", _json(msgspec.json.schema(ExportedBoard))
     yield "data/entry.schema.json", _json(msgspec.json.schema(EntryResult))
     yield "data/board.csv", _csv(board)
-    yield "feed.atom", _atom(site)
+    yield "feed.atom", _atom(site, templates.get_template("feed.xml"))
     yield "board.bib", _bibtex(site, None).encode()
     yield "CITATION.cff", _citation(site).encode()
     for entrant in site.entrants:
@@ -136,7 +139,7 @@ def files(site: Contents) -> Iterator[tuple[str, bytes]]:
             yield f"cite/{entrant.name}.bib", _bibtex(site, entrant).encode()
         for column in site.columns:
             if (result := entrant.results.get(column.key)) is not None:
-                yield f"badges/{entrant.name}--{column.name}.svg", _badge(column, result, entrant)
+                yield f"badges/{entrant.name}--{column.name}.svg", _badge(column, result, entrant, badge)
 
 
 def _json(content: Any) -> bytes:
@@ -153,30 +156,11 @@ def _csv(board: ExportedBoard) -> bytes:
     return stream.getvalue().encode()
 
 
-def _format_time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _atom(site: Contents) -> bytes:
+def _atom(site: Contents, template: Template) -> bytes:
     """Return an Atom feed (RFC 4287) of the entrants with their scores and decisions, the latest run first."""
-    ElementTree.register_namespace("", ATOM)
-    feed = ElementTree.Element(f"{{{ATOM}}}feed")
-    base = site.url or "urn:science-evals:board:"
     entrants = sorted(site.entrants, key=lambda entrant: entrant.latest_start, reverse=True)
-    _add_child(feed, "id", base)
-    _add_child(feed, "title", site.title)
-    _add_child(feed, "updated", _format_time(entrants[0].latest_start if entrants else 0.0))
-    _add_child(_add_child(feed, "author", None), "name", site.title)
-    if site.url:
-        feed.append(ElementTree.Element(f"{{{ATOM}}}link", rel="self", href=f"{site.url}feed.atom"))
-    for entrant in entrants:
-        entry = _add_child(feed, "entry", None)
-        _add_child(entry, "id", f"{base}models/{entrant.name}.html")
-        _add_child(entry, "title", entrant.label)
-        _add_child(entry, "updated", _format_time(_last_change(entrant)))
-        entry.append(ElementTree.Element(f"{{{ATOM}}}link", href=f"{site.url}models/{entrant.name}.html"))
-        _add_child(entry, "summary", _summary(entrant))
-    return bytes(ElementTree.tostring(feed, encoding="utf-8", xml_declaration=True))
+    entries = [{"entrant": e, "changed": _last_change(e), "summary": _summary(e)} for e in entrants]
+    return template.render(site=site, base=site.url or "urn:science-evals:board:", entries=entries).encode()
 
 
 def _last_change(entrant: Entrant) -> float:
@@ -195,12 +179,6 @@ def _summary(entrant: Entrant) -> str:
     )
     decision = f"{entrant.decision.kind}: {entrant.decision.reason}. " if entrant.decision else ""
     return decision + "; ".join(scores)
-
-
-def _add_child(parent: ElementTree.Element, name: str, text: str | None) -> ElementTree.Element:
-    child = ElementTree.SubElement(parent, f"{{{ATOM}}}{name}")
-    child.text = text
-    return child
 
 
 def _bibtex(site: Contents, entrant: Entrant | None) -> str:
@@ -240,7 +218,7 @@ def _quote(text: str) -> str:
     return msgspec.json.encode(text).decode()
 
 
-def _badge(column: Column, result: SuiteResult, entrant: Entrant) -> bytes:
+def _badge(column: Column, result: SuiteResult, entrant: Entrant, template: Template) -> bytes:
     """Return an SVG with the suite and the score or, if the entrant is not ranked, the decision that removed it."""
     headline = column.headline_of(result)
     score = (
@@ -251,22 +229,4 @@ def _badge(column: Column, result: SuiteResult, entrant: Entrant) -> bytes:
     if entrant.verdict(column.key) == "different":
         score = f"{score}, {trust.CHALLENGES['different'].words}"
     left, right = (7 * len(text) + 12 for text in (column.label, score))  # 7 px per character, and margins
-    svg = ElementTree.Element(
-        "svg",
-        {"xmlns": "http://www.w3.org/2000/svg", "width": str(left + right), "height": "20", "role": "img"},
-    )
-    ElementTree.SubElement(svg, "title").text = f"{column.label}: {score}"
-    for x, width, colour in ((0, left, "#444c56"), (left, right, "#0b57b0")):
-        ElementTree.SubElement(
-            svg, "rect", {"x": str(x), "width": str(width), "height": "20", "fill": colour}
-        )
-    font = {
-        "y": "14",
-        "fill": "#fff",
-        "text-anchor": "middle",
-        "font-family": "sans-serif",
-        "font-size": "11",
-    }
-    for x, width, text in ((0, left, column.label), (left, right, score)):
-        ElementTree.SubElement(svg, "text", {"x": str(x + width / 2), **font}).text = text
-    return bytes(ElementTree.tostring(svg, encoding="utf-8"))
+    return template.render(label=column.label, score=score, left=left, right=right).encode()

@@ -52,7 +52,7 @@ def environment() -> Environment:
     templates.filters.update(
         amount=formatting.format_amount, value_with_interval=value_with_interval, interval=interval, bounds=bounds, percent=percent, rank=rank_text,
         total_tokens=total_tokens, cost=cost, day=day, difference=difference_text,
-        promise_state=trust.promise_state,
+        promise_state=trust.promise_state, utc=lambda seconds: datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     )  # fmt: skip
     return templates
 

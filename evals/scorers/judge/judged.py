@@ -158,40 +158,22 @@ class Judged(Struct, frozen=True, kw_only=True):
     async def _verdict(
         self, sample: Sample, prompt: Prompt, reply: Reply, earlier: Score | Failure | None
     ) -> tuple[str | float, Judgement]:
-        if self.upstream is not None:
-            return await self._upstream_verdict(self.upstream, sample, prompt, reply, earlier)
-        judge_template = template(self.template_name)
+        """Return the verdict on a reply; without upstream's prompt, a recorded one."""
+        judge_template, question, upstream = self.prompt_template, question_of(sample, prompt), self.upstream
+        if upstream is not None and (why := upstream.missing_file_reason()):
+            if verdict := _reused_verdict(judge_template, self.judge, earlier, None):
+                return verdict
+            raise Waiting(f"waits for a judge: {why}")
+        option_lines = ""
         if judge_template.kind == "option":
             shown_options = cast("ExtractionRule", self.rule).options(sample, prompt)
             judge_template = judge_template.with_options(len(shown_options))
-            reference = options(shown_options)
-        else:
-            reference = reference_text(sample, prompt)
-        return await self.ask(judge_template, question_of(sample, prompt), reference, reply.text, earlier)
-
-    async def _upstream_verdict(
-        self,
-        prompts: UpstreamPrompts,
-        sample: Sample,
-        prompt: Prompt,
-        reply: Reply,
-        earlier: Score | Failure | None,
-    ) -> tuple[str | float, Judgement]:
-        """Return the verdict under upstream's prompt, or the recorded verdict if the prompt is not available."""
-        if why := prompts.missing_file_reason():
-            if verdict := _reused_verdict(self.prompt_template, self.judge, earlier, None):
-                return verdict
-            raise Waiting(f"waits for a judge: {why}")
-        shown_options = (
-            cast("ExtractionRule", self.rule).options(sample, prompt)
-            if prompts.judge_reply == "option"
-            else ()
-        )
-        judge_template = self.prompt_template.with_options(len(shown_options))
+            option_lines = options(shown_options)
+        if upstream is None:
+            reference = option_lines or reference_text(sample, prompt)
+            return await self.ask(judge_template, question, reference, reply.text, earlier)
         candidate = reply.text[-MAX_CANDIDATE_CHARS:]
-        text = prompts.judge_prompt(
-            sample, prompt, question_of(sample, prompt), candidate, options(shown_options)
-        )
+        text = upstream.judge_prompt(sample, prompt, question, candidate, option_lines)
         return await self._ask_filled(judge_template, text, "", earlier)
 
     async def ask(

@@ -124,13 +124,6 @@ RULES: Mapping[str, Rule] = {
 }
 
 
-def upstream_iou(gold: Box, stated: Box) -> float:
-    """Return the intersection over union; 0 for corners in the wrong order and for non-finite numbers."""
-    if not all(map(isfinite, stated)) or stated.x1 >= stated.x2 or stated.y1 >= stated.y2:
-        return 0.0
-    return iou(gold, stated)
-
-
 class UpstreamBox(Struct, frozen=True):
     """Scores 1 if the IoU of the rectangle that the evaluator reads reaches the threshold; the part `iou` records it."""
 
@@ -145,7 +138,9 @@ class UpstreamBox(Struct, frozen=True):
         if box is None:
             verdict = "wrong" if text.strip() and reply.stop == "stop" else unanswered_verdict(reply)
             return Score(value=0.0, verdict=verdict, why="upstream reads no rectangle", parts={"iou": 0.0})
-        overlap = upstream_iou(gold_box(str(sample.target)), box)
+        # corners in the wrong order do not overlap anything
+        is_box = all(map(isfinite, box)) and box.x1 < box.x2 and box.y1 < box.y2
+        overlap = iou(gold_box(str(sample.target)), box) if is_box else 0.0
         return binary_score(
             right=overlap >= self.threshold,
             answer=f"[{', '.join(f'{v:g}' for v in box)}]",

@@ -167,17 +167,12 @@ def reply_functions(task: Any) -> list[Callable[..., Any]]:
     ]
     callbacks = [value for _, settings in filter_settings for value in settings.values() if callable(value)]
     apply_methods = [kind.apply for kind, _ in filter_settings if hasattr(kind, "apply")]
+    own_modules = ("lm_eval.api", "lm_eval.filters", "lm_eval.utils")
     return [
         function
         for function in (*task_functions, *metrics, *callbacks, *apply_methods)
-        if not _belongs_to_lm_eval(function)
+        if not (getattr(function, "__module__", "") or "").startswith(own_modules)
     ]
-
-
-def _belongs_to_lm_eval(function: Callable[..., Any]) -> bool:
-    """Return whether a function belongs to lm_eval itself, not to one of its tasks."""
-    module = getattr(function, "__module__", "") or ""
-    return module.startswith(("lm_eval.api", "lm_eval.filters", "lm_eval.utils"))
 
 
 def is_averaged(task: Any, metric: str) -> bool:

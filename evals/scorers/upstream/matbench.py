@@ -37,7 +37,8 @@ def stated_number(text: str, unit: str = "") -> Quantity | None:
     answer = extract.stated_answer(text[-MAX_CHARS:])
     text = _BOLD.sub("^", text[-MAX_CHARS:] if answer is None else answer)
     numbers = quantities(text)
-    matching = [number for number in numbers if number.unit and _is_compatible(number.unit, unit)]
+    target = _without_count_unit(unit)
+    matching = [n for n in numbers if unit and n.unit and same_dimension(_without_count_unit(n.unit), target)]
     if answer is not None:
         unitless = [number for number in numbers if not number.unit] if unit else []
         return next(reversed(matching or unitless or numbers), None)
@@ -50,10 +51,6 @@ def stated_number(text: str, unit: str = "") -> Quantity | None:
 def _without_count_unit(unit: str) -> str:
     """Return a unit without a final factor for atoms, cells or formula units."""
     return _COUNT_UNIT.sub("", normalise_unit(unit))
-
-
-def _is_compatible(unit: str, target: str) -> bool:
-    return bool(target) and same_dimension(_without_count_unit(unit), _without_count_unit(target))
 
 
 class OfficialError(UsesUnits, frozen=True):
