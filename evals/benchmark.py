@@ -5,7 +5,8 @@ A file of `suites/`, or the module of a plugin (`evals new suite`), defines `BEN
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import ModuleType
 from typing import Any, TypeAlias
 
 from msgspec import Struct, field
@@ -198,8 +199,7 @@ class Benchmark(Struct, frozen=True, kw_only=True):
         if few_shot is None:
             if requested is not None:
                 others = [other for other in self.protocols if self._protocol(other, variant).few_shot]
-                hint = f"; --protocol {others[0]} has some" if others else ""
-                raise UsageError(f"--shots: protocol {name} of {self.name} has no few-shot examples{hint}")
+                raise _no_shots_error(self.name, name, others)
             return None
         if requested is not None and requested > few_shot.max_shots:
             raise UsageError(
@@ -210,6 +210,12 @@ class Benchmark(Struct, frozen=True, kw_only=True):
     def _protocol(self, name: str, variant: str) -> Protocol:
         protocol = self.protocols[name]
         return protocol if isinstance(protocol, Protocol) else protocol(variant)
+
+
+def _no_shots_error(benchmark: str, protocol: str, others: Sequence[str] = ()) -> UsageError:
+    """Return the error for --shots with a protocol without few-shot examples; `others`: protocols with examples."""
+    hint = f"; --protocol {others[0]} has some" if others else ""
+    return UsageError(f"--shots: protocol {protocol} of {benchmark} has no few-shot examples{hint}")
 
 
 def _prompter(protocol: Protocol, data: Data, variant: str, shots: int | None) -> Prompter:
@@ -233,3 +239,56 @@ def make_listing(benchmark: Benchmark) -> Listing:
         needs=tuple(sorted(benchmark.needs)),
         gated=benchmark.gated,
     )
+
+
+class ModuleBenchmark(Benchmark, frozen=True, kw_only=True):
+    """The older form of a suite file: constants, and a function `suite(variant, protocol)`."""
+
+    module: ModuleType
+
+    @classmethod
+    def of(cls, module: ModuleType, name: str) -> ModuleBenchmark:
+        """Wrap a module; raises AttributeError if it does not define a suite."""
+        constants = vars(module)
+        return cls(
+            name=name,
+            title=(module.__doc__ or "").partition("\n")[0],
+            version=module.VERSION,
+            variants={variant: Variant(rows) for variant, rows in module.VARIANTS.items()},
+            default=tuple(constants.get("DEFAULT", ())),
+            sets=constants.get("SETS", {}),
+            samples=lambda data, variant: module.suite(variant).samples(data),
+            protocols=dict.fromkeys(module.PROTOCOLS, _defined_by_function),
+            needs=module.NEEDS,
+            gated=module.GATED,
+            aggregate=constants.get("aggregate"),
+            module=module,
+        )
+
+    def resolve(self, variant: str | None) -> tuple[str, ...]:
+        """Return the variants that a name selects; resolved by the module's `find` if it has one."""
+        find = vars(self.module).get("find")
+        return tuple(find(variant or "")) if find else super().resolve(variant)
+
+    @property
+    def protocol_names(self) -> tuple[str, ...]:
+        """Return the names that the module lists."""
+        return tuple(self.protocols)
+
+    def suite(self, variant: str = "", protocol: str = "", *, shots: int | None = None) -> Suite:
+        """Return the suite that the module's function defines."""
+        name = protocol or self.protocol_names[0]
+        if shots is not None:
+            raise _no_shots_error(self.name, name)
+        suite: Suite = self.module.suite(variant, name)
+        return suite
+
+
+def _defined_by_function(variant: str) -> Protocol:
+    raise TypeError("the module's function `suite` defines this protocol")
+
+
+def benchmark_of(module: ModuleType, name: str) -> Benchmark:
+    """Return the benchmark that a module defines; raises AttributeError if it defines none."""
+    defined = vars(module).get("BENCHMARK")
+    return defined if isinstance(defined, Benchmark) else ModuleBenchmark.of(module, name)

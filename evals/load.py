@@ -107,15 +107,12 @@ def _builtin_suites() -> frozenset[str]:
 
 def benchmark(name: str) -> Benchmark:
     """Return the benchmark with this name; raises UnknownName with similar names."""
-    from evals.benchmark import Benchmark
+    from evals.benchmark import benchmark_of
 
     requested = resolve_suite_name(name)
     origin = suite_origin(requested)
     module = origin.module if origin else f"evals.suites.{requested.replace('-', '_')}"
-    defined = vars(_import(module, origin)).get("BENCHMARK")
-    if not isinstance(defined, Benchmark):
-        raise UsageError(f"{module} defines no BENCHMARK")
-    return defined
+    return benchmark_of(_import(module, origin), requested)
 
 
 def suite_origin(name: str) -> plugins.Origin | None:
@@ -293,7 +290,6 @@ def vendor_names() -> list[str]:
 
 
 def _vendors() -> Mapping[str, Any]:
-    """Return the table of vendors with OpenAI-compatible APIs."""
     table: Mapping[str, Any] = import_module("evals.model_adapters.common.vendors").VENDORS
     return table
 

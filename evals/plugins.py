@@ -10,6 +10,7 @@ but not run.
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -77,19 +78,23 @@ def listing(module: str) -> Listing:
         for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
         if isinstance(target, ast.Name)
     }
-    if not isinstance(benchmark := values.get("BENCHMARK"), ast.Call):
+    benchmark = values.get("BENCHMARK")
+    if isinstance(benchmark, ast.Call):
+        fields = {
+            keyword.arg: values.get(_identifier(keyword.value), keyword.value)
+            for keyword in benchmark.keywords
+            if keyword.arg
+        }
+    else:  # the older form: constants in upper case
+        fields = {name.lower(): value for name, value in values.items()}
+    if "protocols" not in fields:
         raise UsageError(f"{module} defines no BENCHMARK")
-    fields = {
-        keyword.arg: values.get(_identifier(keyword.value), keyword.value)
-        for keyword in benchmark.keywords
-        if keyword.arg
-    }
     variants = _variant_rows(fields.get("variants"))
     return Listing(
         about=_literal_value(fields.get("title")) or docstring_title(module),
         variants=variants,
         default=tuple(_literal_value(fields.get("default")) or (name for name in variants if name)),
-        protocols=_constant_keys(fields.get("protocols")),
+        protocols=_constant_keys(fields["protocols"]),
         version=str(_literal_value(fields.get("version")) or "1"),
         needs=tuple(sorted(_literal_value(fields.get("needs")) or ())),
         gated=bool(_literal_value(fields.get("gated"))),
@@ -123,14 +128,18 @@ def _literal_value(node: ast.expr | None) -> Any:
         return None
 
 
-def _constant_keys(node: ast.expr | None) -> tuple[str, ...]:
-    """Return the constant keys of a mapping as strings."""
-    keys = node.keys if isinstance(node, ast.Dict) else []
-    return tuple(str(key.value) for key in keys if isinstance(key, ast.Constant))
+def _constant_keys(node: ast.expr) -> tuple[str, ...]:
+    """Return the constant keys of a mapping, or the constant items of a sequence, as strings."""
+    nodes: Sequence[ast.expr | None] = []
+    if isinstance(node, ast.Dict):
+        nodes = node.keys
+    elif isinstance(node, ast.Tuple | ast.List):
+        nodes = node.elts
+    return tuple(str(key.value) for key in nodes if isinstance(key, ast.Constant))
 
 
 def _variant_rows(node: ast.expr | None) -> dict[str, int]:
-    """Return the number of rows of each variant from a literal mapping of names to `Variant(rows)`."""
+    """Return the number of rows of each variant from a literal mapping of names to numbers or to `Variant(rows)`."""
     if not isinstance(node, ast.Dict):
         return {"": 0}
     rows = {}

@@ -88,7 +88,6 @@ class Runs(Sequence[Run]):
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        """Return the headlines as a table, for notebooks."""
         return frames.html_table(
             ("suite", "protocol", "model", "metric", "score", "n", "run"), self._headline_rows()
         )
@@ -143,12 +142,7 @@ class Runs(Sequence[Run]):
         for card in self.cards:
             common = {
                 **_run_columns(card),
-                "coverage": card.coverage,
-                "truncated": card.truncated,
-                "status": card.status,
-                "data": card.data,
-                "cost_usd": card.cost_usd,
-                "started": card.started,
+                **_fields(card, "coverage", "truncated", "status", "data", "cost_usd", "started"),
             }
             for estimate in card.estimates:
                 yield {**common, **msgspec.structs.asdict(estimate)}
@@ -193,6 +187,10 @@ def _run_columns(card: Card) -> dict[str, str]:
     }
 
 
+def _fields(source: object, *names: str) -> dict[str, Any]:
+    return {name: getattr(source, name) for name in names}
+
+
 def _record_columns(record: Record) -> dict[str, Any]:
     row: dict[str, Any] = {
         "id": record.sample,
@@ -203,23 +201,12 @@ def _record_columns(record: Record) -> dict[str, Any]:
     result = next(iter(record.scores.values()), None)
     if isinstance(record.outcome, Reply):
         reply = record.outcome
-        row |= {
-            "reply": reply.text,
-            "reasoning": reply.reasoning,
-            "stop": reply.stop,
-            "output_tokens": reply.usage.output,
-            "seconds": reply.seconds,
-        }
+        row |= {"reply": reply.text, "output_tokens": reply.usage.output}
+        row |= _fields(reply, "reasoning", "stop", "seconds")
     else:
         result = record.outcome
     if isinstance(result, Score):
-        row |= {
-            "verdict": result.verdict,
-            "value": result.value,
-            "answer": result.answer,
-            "why": result.why,
-            "suspect": result.suspect,
-        }
+        row |= _fields(result, "verdict", "value", "answer", "why", "suspect")
     elif isinstance(result, Failure):
         row |= {"verdict": str(Failed(result.kind)), "why": result.message}
     else:

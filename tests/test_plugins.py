@@ -92,10 +92,42 @@ def test_a_suite_of_another_package_runs_and_is_listed_with_its_origin(
     evals("run", "capital_cities", *arguments).assert_usage_error()
 
 
-def test_a_suite_module_without_a_benchmark_is_refused(install: Install) -> None:
-    install("evals_old", plugins.SUITES, {"sums": "older_sums"}, older_sums="VARIANTS = {'easy': 1}")
-    assert "skipped: sums of evals_old 1.2" in evals("list", "suites").err
-    evals("check", "sums").assert_usage_error()
+SUITE_WITHOUT_BENCHMARK = """
+'''Sums: a suite file without BENCHMARK.'''
+from evals.prompts import ask, plain_text
+from evals.scorers.integer import StatedInteger
+from evals.report.metrics import accuracy
+from evals.suite import Suite
+from evals.types import Sample, Text
+
+VARIANTS = {"easy": 1, "hard": 1}
+DEFAULT = ("easy",)
+PROTOCOLS = ("strict", "loose")
+VERSION = "3"
+NEEDS = frozenset()
+GATED = False
+
+def suite(variant="easy", protocol="strict"):
+    return Suite(
+        name="sums", variant=variant, protocol=protocol, version=VERSION,
+        samples=lambda data: [Sample(id=variant, question=(Text("1 + 1"),), target="2")],
+        prompter=lambda data: lambda sample, repeat: ask(plain_text(sample.question)),
+        ideal=lambda sample, prompt: "ANSWER: 2", scorers={"sum": StatedInteger()}, metrics=accuracy(),
+    )
+"""
+
+
+def test_a_suite_module_without_a_benchmark_is_listed_and_runs(install: Install, tmp_path: Path) -> None:
+    install("evals_old", plugins.SUITES, {"sums": "older_sums"}, older_sums=SUITE_WITHOUT_BENCHMARK)
+    suites = evals("list", "suites", "--json").json["suites"]
+    [entry] = [entry for entry in suites if entry["name"] == "sums"]
+    assert (entry["rows"], entry["default"], entry["version"]) == ({"easy": 1, "hard": 1}, ["easy"], "3")
+    assert (entry["protocols"], entry["needs"], entry["gated"]) == (["strict", "loose"], [], False)
+    assert [suite.id for suite in load.suite("sums")] == ["sums:easy"]
+    arguments = ("--protocol", "loose", "-m", "scripted:ANSWER: 2", "--results", tmp_path)
+    outcome = evals("run", "sums:hard", *arguments)
+    assert outcome.status == 0, outcome.err
+    assert "1 right" in outcome.out
 
 
 def test_an_adapter_of_another_package_is_listed_and_runs(

@@ -150,7 +150,6 @@ def site(folder: Path, out: Path) -> None:
 
 
 def _print(result: EntryResult) -> None:
-    """Print an entry's status, the reasons for it and its headline scores."""
     common.say(f"{result.entry}: {result.status}")
     for line in result.reasons:
         common.say(f"    {line}")

@@ -243,7 +243,6 @@ def _compare_with_published(
 
 
 def _report_findings(findings: Sequence[Finding], *, as_json: bool) -> int:
-    """Print findings and return the exit status."""
     if as_json:
         common.print_json({"findings": findings})
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 
     from evals.challenge.summary import Challenge
     from evals.records.card import Card
-    from evals.run.dry_run import Forecast
+    from evals.run.dry_run import Forecast, Totals
     from evals.run.model_run import Outcome
-    from evals.run.sweep_totals import Totals
+    from evals.run.request import RunRequest
 
 F = TypeVar("F", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
@@ -248,6 +249,27 @@ def print_forecasts(
     else:
         print_lines(forecast_text.lines(forecasts, claims, width(), totals=totals))
     return 2 if all(forecast.fault for forecast in forecasts) else 0
+
+
+def submit_as_job(request: RunRequest, *, as_json: bool) -> bool:
+    """Submit this command line as a job and print the job's id; return False if this process is that job.
+
+    `request`: the command's request; for a sweep, the request of its first part.
+    """
+    from evals.run.cluster.slurm import detach
+    from evals.run.session import Session
+
+    if detach.is_driver_job():
+        return False
+    Session(request, say=note)  # reports unknown names now instead of in the job's log
+    driver = detach.detach(request, sys.argv[1:])
+    if as_json:
+        print_json({"job": driver.job_id, "log": str(driver.log)})
+    else:
+        say(
+            f"Slurm job {driver.job_id} runs this command; log: {driver.log}; `scancel {driver.job_id}` cancels it"
+        )
+    return True
 
 
 def exit_status(outcomes: Sequence[Outcome]) -> int:

@@ -142,7 +142,6 @@ def _print(comparison: Comparison, rows_to_show: Sequence[Row]) -> None:
 
 
 def _method_lines(comparison: Comparison) -> Iterator[str]:
-    """Yield the method and the estimand of the headline intervals."""
     headline_rows = [row for row in comparison.pairs if row.headline]
     adjusted = sum(row.low_adjusted is not None for row in headline_rows)
     metrics_by_method: dict[str, dict[str, None]] = {}

@@ -105,7 +105,6 @@ def _check_profiles() -> list[Finding]:
 
 
 def _installed_engines() -> str:
-    """Return the installed inference servers with their versions."""
     from evals import load
     from evals.model_adapters.common import launch
 

@@ -108,7 +108,6 @@ def suggest(
 
 
 def _write_draft(out: Path, suspects: SuspectItemReport) -> None:
-    """Write a draft errata file for a person to complete."""
     lines = ['version = "draft"', ""]
     lines += [
         "# For each item: kind gold (value: the right answer), kind question (value: what is wrong), or remove it."

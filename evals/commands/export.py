@@ -79,7 +79,6 @@ def export(
 
 
 def _check_options(format_: str, model_id: str | None, address: str | None, experiment: str | None) -> None:
-    """Raise UsageError for an option that the format does not have."""
     if model_id is not None and format_ != "every-eval-ever":
         raise UsageError("--model-id requires every-eval-ever")
     if model_id is not None and model_id.count("/") != 1:

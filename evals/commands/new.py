@@ -54,7 +54,6 @@ def new(kind: str, name: str, out: Path | None) -> None:
 
 
 def _template_files(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Traversable]]:
-    """Yield the relative paths and the files of a template."""
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if entry.is_dir():
             yield from _template_files(entry, f"{prefix}{entry.name}/")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from evals.commands import common, detached
+from evals.commands import common
 from evals.commands.common import json_option, note, trust_option
 from evals.commands.options import GroupedCommand, given_options, help_all, request_options
 from evals.errors import UsageError
@@ -69,7 +69,7 @@ def dry_run_or_detach(request: RunRequest, *, as_json: bool) -> int | None:
 
     if request.dry_run:
         return common.print_forecasts(forecast(Session(request, say=note)), request.results, as_json=as_json)
-    return 0 if request.detach and detached.submit(request, as_json=as_json) else None
+    return 0 if request.detach and common.submit_as_job(request, as_json=as_json) else None
 
 
 def report_outcomes(outcomes: Sequence[Outcome], *, as_json: bool, results: Path) -> int:

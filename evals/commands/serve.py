@@ -56,7 +56,6 @@ def serve(
 
 
 def _keep_running(process: ServerProcess) -> None:
-    """Keep a server running until it dies or the user interrupts it."""
     from evals.model_adapters.common import registry
 
     stopping = threading.Event()

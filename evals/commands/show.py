@@ -122,7 +122,6 @@ def _check_options(
     *, samples: bool, sample: str | None, next_verdict: str | None, pivot: bool, by: str | None, verdict: str | None,
     as_csv: bool, texts: bool, as_json: bool, reasoning: bool, **_: Any,
 ) -> None:  # fmt: skip
-    """Raise UsageError for options that cannot be combined."""
     is_single = sample is not None or next_verdict is not None
     if verdict and not samples:
         raise UsageError("--verdict requires --samples")
@@ -294,7 +293,6 @@ def _show_sample(run: str, sample: str | None, next_verdict: str | None, options
 
 
 def _next_command(run: str, sample: str, next_verdict: str, results: Path) -> str:
-    """Return the command that shows the next sample."""
     return f"evals show {quote(run)} --sample {quote(sample)} --next {next_verdict}{common.results_flag(results)}"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evals.commands import common, detached
+from evals.commands import common
 from evals.commands.common import note
 from evals.records.card import Card
 from evals.run import sweep
@@ -29,17 +29,16 @@ def run(
         return 2
     if is_dry_run:
         return _dry_run(parts, as_json=as_json)
-    if parts[0].request.detach and detached.submit(parts[0].request, as_json=as_json):
+    if parts[0].request.detach and common.submit_as_job(parts[0].request, as_json=as_json):
         return 0
     result = sweep.run_sweep(parts, say=note, quiet=quiet)
     return _print_result(result, parts[0].request.results, as_json=as_json)
 
 
 def _dry_run(parts: Sequence[Part], *, as_json: bool) -> int:
-    from evals.run.sweep import forecasts
-    from evals.run.sweep_totals import totals
+    from evals.run.dry_run import totals
 
-    by_part = forecasts(parts, note)
+    by_part = sweep.forecasts(parts, note)
     return common.print_forecasts(
         [forecast for part in by_part for forecast in part],
         parts[0].request.results,

@@ -233,7 +233,6 @@ class ModelRun:
             return await in_thread(lambda: self.finish(runner))
 
     async def _check_scorers(self) -> None:
-        """Raise UsageError if something that a scorer needs is not installed."""
         with Pool(1) as pool:
             for job in self.jobs:
                 await job.suite.scoring(pool).check()

@@ -317,7 +317,6 @@ class ModelProgress:
 
 
 def _remaining_time(tally: Tally) -> str:
-    """Return the remaining time of a suite at its rate so far, as text."""
     if not tally.done or not tally.remaining:
         return ""
     return f"  {duration_text(tally.remaining * tally.seconds / tally.done)} left"

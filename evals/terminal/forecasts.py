@@ -11,9 +11,8 @@ from msgspec import structs
 from evals import profiles
 from evals.plain import count_of, percent, percent_digits
 from evals.records.card import Card
-from evals.run.dry_run import Forecast, hours_side_by_side
+from evals.run.dry_run import Forecast, Totals, hours_side_by_side
 from evals.run.progress import duration_text
-from evals.run.sweep_totals import Totals
 from evals.terminal.layout import Column, table, wrap
 from evals.verdicts.reported import Claim
 
@@ -212,11 +211,10 @@ def json_rows(forecasts: Sequence[Forecast], claims: Sequence[Claim]) -> list[di
             **structs.asdict(forecast),
             "published": [
                 {
-                    "model": claim.model,
-                    "value": claim.value,
-                    "unit": claim.unit,
-                    "protocol": claim.protocol,
-                    "source": claim.source,
+                    **{
+                        name: getattr(claim, name)
+                        for name in ("model", "value", "unit", "protocol", "source")
+                    },
                     "same_protocol": claim.protocol == forecast.protocol,
                 }
                 for claim in claims

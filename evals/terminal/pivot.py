@@ -67,11 +67,10 @@ def _labels(keys: Sequence[ColumnKey]) -> list[str]:
             "metric": key.metric,
             "data_sha256": f"data {key.data_sha256[:6]}",
         }
-        properties = key._asdict()
         differing = [
             text
             for name, text in texts.items()
-            if any(other._asdict()[name] != properties[name] for other in same_label)
+            if any(getattr(other, name) != getattr(key, name) for other in same_label)
         ]
         labels.append(" ".join([key.label, *differing]))
     return labels
@@ -109,11 +108,9 @@ def layout(grid: Pivot, max_width: int | None) -> list[str]:
 def _cell(row: RunRow | None) -> str:
     if row is None or row.headline is None:
         return ""
-    return " ".join([_score_with_interval(row.headline), *marks(row)])
-
-
-def _score_with_interval(headline: Estimate) -> str:
-    return format_with_interval(headline.value, headline.low, headline.high, headline.unit) or "-"
+    headline = row.headline
+    score = format_with_interval(headline.value, headline.low, headline.high, headline.unit)
+    return " ".join([score, *marks(row)])
 
 
 def _column_blocks(
@@ -154,12 +151,7 @@ def json_cells(grid: Pivot) -> list[dict[str, Any]]:
             "model": model,
             "column": label,
             **key._asdict(),
-            "value": row.headline.value,
-            "low": row.headline.low,
-            "high": row.headline.high,
-            "unit": row.headline.unit,
-            "better": row.headline.better,
-            "n": row.headline.n,
+            **{name: getattr(row.headline, name) for name in ("value", "low", "high", "unit", "better", "n")},
             "runs": [card.run for card in row.cards],
             "marks": list(marks(row).values()),
         }

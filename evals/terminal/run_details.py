@@ -48,7 +48,6 @@ def _unmarked_answers(card: Card) -> str:
 
 
 def _sampling_and_cost(card: Card) -> list[str]:
-    """Return the sampling, the tokens and the cost of a run, as far as they are known."""
     sampling = card.config.sampling
     settings = [f"temperature {sampling.temperature:g}"] if sampling.temperature is not None else []
     settings += [f"seed {card.config.seed}"] if settings and sampling.temperature else []

@@ -245,7 +245,6 @@ def _outcome_lines(view: SampleView, max_width: int | None, *, show_reasoning: b
 
 
 def _reply_lines(view: SampleView, reply: Reply, max_width: int | None, *, title: str) -> list[str]:
-    """Lay out a reply with the extracted answer marked."""
     text = reply.text
     span = answer_span(view.score, view.record.prompt, reply) if view.score and view.record else None
     if span is not None:

@@ -139,7 +139,6 @@ class Comparison(Struct, frozen=True, kw_only=True):
         return frames.from_structs(self.pairs)
 
     def _repr_html_(self) -> str:
-        """Return the rows of whole suites as a table, for notebooks."""
         columns = (
             "suite", "metric", "A", "B", "value A", "value B", "B - A", "low", "high", "p (adjusted)", "n", "estimand", "test",
         )  # fmt: skip

@@ -33,7 +33,6 @@ def sentences(comparison: Comparison) -> list[str]:
 
 
 def _two_run_sentence(headlines: Sequence[Row]) -> str:
-    """Return a sentence on two runs: the suites on which B is better, worse, or not significantly different."""
     name = f"B ({headlines[0].model_b})" if headlines[0].model_b != headlines[0].model_a else "B"
     suite_count = len(headlines)
     significant = sorted(

@@ -104,7 +104,6 @@ class GateReport(Struct, frozen=True, kw_only=True):
         return frames.from_structs(self.suites)
 
     def _repr_html_(self) -> str:
-        """Return verdict and suites as a table, for notebooks."""
         columns = (
             "suite", "tier", "metric", "baseline", "candidate", "difference", "low", "high", "margin", "verdict",
         )  # fmt: skip

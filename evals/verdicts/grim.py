@@ -171,7 +171,6 @@ def _fewer_items_that_fit(printed: str, items: int, runs: int) -> tuple[int, ...
 
 
 def _common_runs(tested: Sequence[GrimResult], items: int) -> tuple[int | None, float | None]:
-    """Return `common_runs` and `p` of a `GrimTable`."""
     for runs in range(1, MAX_RUNS + 1):  # also the number of grids tried so far
         if all(on_grid(result.printed, items=items, runs=runs) for result in tested):
             p = runs * math.prod(

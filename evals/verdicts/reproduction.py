@@ -158,7 +158,6 @@ def _compare_with_claim(score: MeasuredScore, claim_id: str, claim: Claim, margi
 def _test_claim(
     score: MeasuredScore, claim_id: str, claim: Claim, unknown: tuple[str, ...], stated_margin: float | None
 ) -> Finding:
-    """Test for a difference and for equivalence."""
     value = score.value or 0.0
     noise, source = _noise_and_source(score)
     standard_error, rounding = sqrt(2) * noise, rounding_error(claim)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 
 from msgspec import structs
 
@@ -21,6 +22,7 @@ from evals.verdicts import baseline
 from evals.verdicts.pairs import Outcomes
 from evals.verdicts.suite_run import SuiteRun, normalise_suite_name
 
+T = TypeVar("T")
 MAX_LISTED = 6
 """Maximum number of runs in a message."""
 
@@ -83,14 +85,11 @@ def load_named_runs(
     """
     path = Path(name)
     if path.is_file():
-        return _select_suites(baseline.read(path), suites, name)
+        return _of_suites(suites, baseline.read(path), lambda run: run.suite, name)
     if path.suffix == ".jsonl" and not path.exists():
         raise StoreError(f"there is no baseline file {path}")
-    runs = store.find(results, name)
-    suite_names = set(map(normalise_suite_name, suites))
-    selected = [run for run in runs if not suite_names or _matches_suite(run.card.config.suite, suite_names)]
-    _require_some(selected, name, suites, [run.card.config.suite for run in runs])
-    return [of_run(run) for run in _unique_runs(selected, name, latest=latest, other_side=other_side)]
+    runs = _of_suites(suites, store.find(results, name), _suite_name, name)
+    return [of_run(run) for run in _unique_runs(runs, name, latest=latest, other_side=other_side)]
 
 
 def load_runs(
@@ -98,59 +97,59 @@ def load_runs(
 ) -> list[SuiteRun]:
     """Load runs, one for each suite and protocol; `suites` and `latest` as in `load_named_runs`."""
     name = ", ".join(run.path.name for run in runs)
-    return _select_suites([of_run(run) for run in _unique_runs(runs, name, latest=latest)], suites, name)
+    selected = _of_suites(suites, runs, _suite_name, name)
+    return [of_run(run) for run in _unique_runs(selected, name, latest=latest)]
 
 
-def _select_suites(suite_runs: list[SuiteRun], suites: Sequence[str], name: str) -> list[SuiteRun]:
-    suite_names = set(map(normalise_suite_name, suites))
-    selected = [run for run in suite_runs if not suite_names or _matches_suite(run.suite, suite_names)]
-    _require_some(selected, name, suites, [run.suite for run in suite_runs])
-    return selected
+def _suite_name(run: Run) -> str:
+    return run.card.config.suite
 
 
-def _require_some(
-    selected: Sequence[object], name: str, suites: Sequence[str], present: Sequence[str]
-) -> None:
-    """Raise UsageError, naming the suites that are present, if nothing was selected."""
+def _of_suites(
+    suites: Sequence[str], runs: Sequence[T], suite_name: Callable[[T], str], name: str
+) -> list[T]:
+    """Return the runs of the given suites, by default of all; raises UsageError, naming the suites of `runs`, if none is left."""
+    wanted = set(map(normalise_suite_name, suites))
+    selected = []
+    for run in runs:
+        suite = normalise_suite_name(suite_name(run))
+        if not wanted or suite in wanted or suite.partition(":")[0] in wanted:
+            selected.append(run)
     if not selected:
+        present = dict.fromkeys(map(suite_name, runs))
         raise UsageError(
-            f"{name} has no run of {', '.join(suites) or 'any suite'}; it has {', '.join(dict.fromkeys(present)) or 'no runs'}"
+            f"{name} has no run of {', '.join(suites) or 'any suite'}; it has {', '.join(present) or 'no runs'}"
         )
-
-
-def _matches_suite(suite: str, suite_names: Collection[str]) -> bool:
-    name = normalise_suite_name(suite)
-    return name in suite_names or name.partition(":")[0] in suite_names
+    return selected
 
 
 def _unique_runs(
     runs: Sequence[Run], name: str, *, latest: bool | None, other_side: Collection[tuple[str, str]] = ()
 ) -> list[Run]:
     """Return one run per suite and protocol; `latest` and `other_side` as in `load_named_runs`."""
-    by_suite: dict[tuple[str, str], list[tuple[float, str, Run]]] = {}
+    by_suite: dict[tuple[str, str], list[tuple[float, Run]]] = {}
     for run in runs:
-        card = run.card
-        start = names.start_time(card, run.path)
-        by_suite.setdefault((card.config.suite, card.config.protocol), []).append((start, card.model, run))
-    if latest:
-        for key, entries in by_suite.items():
-            eligible = [entry for entry in entries if (entry[2].path.name, entry[1]) not in other_side]
-            by_suite[key] = entries if len(entries) == 1 else eligible
-            if not by_suite[key]:
-                raise UsageError(
-                    f"{name}: all {len(entries)} runs of {key[0]} ({key[1]}) are already on the other side of the comparison"
-                )
+        key = run.card.config.suite, run.card.config.protocol
+        by_suite.setdefault(key, []).append((names.start_time(run.card, run.path), run))
+    unique = []
     for (suite, protocol), entries in by_suite.items():
+        entries.sort(key=lambda entry: entry[0])
+        eligible = [run for _, run in entries if (run.path.name, run.card.model) not in other_side]
         if len(entries) > 1 and not latest:
             listed = ", ".join(
-                f"{run.path.name} ({model}, {datetime.fromtimestamp(start, tz=UTC):%Y-%m-%d %H:%M} UTC)"
-                for start, model, run in sorted(entries, key=lambda entry: entry[0])[-MAX_LISTED:]
+                f"{run.path.name} ({run.card.model}, {datetime.fromtimestamp(start, tz=UTC):%Y-%m-%d %H:%M} UTC)"
+                for start, run in entries[-MAX_LISTED:]
             )
             raise UsageError(
                 f"{name} matches {len(entries)} runs of {suite} ({protocol}): {listed}; name one"
                 + (", or add --latest" if latest is not None else "")
             )
-    return [max(entries, key=lambda entry: entry[0])[2] for entries in by_suite.values()]
+        if len(entries) > 1 and not eligible:
+            raise UsageError(
+                f"{name}: all {len(entries)} runs of {suite} ({protocol}) are already on the other side of the comparison"
+            )
+        unique.append(eligible[-1] if len(entries) > 1 else entries[0][1])
+    return unique
 
 
 def with_common_ids(*sides: Sequence[SuiteRun]) -> list[list[SuiteRun]]:

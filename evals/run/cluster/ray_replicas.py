@@ -154,7 +154,6 @@ def _connect(address: str) -> Any:
 
 
 def _join_or_start(ray: Any, options: Mapping[str, Any]) -> None:
-    """Connect to the Ray instance on this machine, or start one."""
     try:
         ray.init("auto", **options)
     except ConnectionError:

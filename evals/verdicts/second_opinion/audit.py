@@ -121,7 +121,6 @@ class _ComparedScores:
 
 
 def _compare_scores(run: Run, peer_scores: PeerScores, score_part: str, *, gated: bool) -> _ComparedScores:
-    """Compare the scores of every reply."""
     comparison = _ComparedScores()
     for record in run.compact_records():
         score = next(iter(record.scores.values()), None)

@@ -108,7 +108,6 @@ def score_replies(rule: Rule, replies: Iterable[RecordedReply], python: Path) ->
 
 
 def _write_replies(stdin: IO[bytes], rule: Rule, replies: Iterable[RecordedReply]) -> int:
-    """Write the worker's input and return the number of replies."""
     count, encode = 0, msgspec.json.Encoder().encode
     for reply in replies:
         if not count:

@@ -147,7 +147,6 @@ def _remove_temporary_files(folder: Path) -> None:
 
 
 def _submitit_parameters(settings: Settings, *, gpus: int) -> dict[str, Any]:
-    """Return submitit's parameters for the script of a job."""
     parameters = {
         "partition": settings.partition,
         "account": settings.account,
