@@ -39,7 +39,7 @@ class Case(NamedTuple):
         limits = self.limits or (None,) * len(self.pairings)
         if len(self.pairings) == 1:
             return evidence_of(self.pairings[0], self.estimand, missing=missing, limit=limits[0])
-        pooled = _pooled_evidence(self.pairings, missing)
+        pooled = pooled_evidence(self.pairings, missing)
         if pooled is None or self.estimand == "items-like-these":
             return pooled
         if self.estimand == "this-run":
@@ -169,7 +169,7 @@ def with_largest_errors_imputed(suite_run: SuiteRun, metric: Metric) -> SuiteRun
     )
 
 
-def _pooled_evidence(pairings: Sequence[Pairing], missing: Missing) -> Evidence | None:
+def pooled_evidence(pairings: Sequence[Pairing], missing: Missing) -> Evidence | None:
     """Return the evidence on the mean of the suites' differences, with samples weighted as in their own suite."""
     values, clusters, groups = [], [], []
     weights: dict[tuple[int, str], float] = {}

@@ -8,7 +8,9 @@ from math import ceil, floor, log10, sqrt
 import numpy as np
 
 from evals.report import statistics as stats
+from evals.verdicts.gate_cases import pooled_evidence
 from evals.verdicts.normal_designs import NormalDesign, UnknownNoise
+from evals.verdicts.pairs import Pairing
 from evals.verdicts.planned_suites import PlannedSuite, SuitePlan
 from evals.verdicts.policy import Entry, Policy
 from evals.verdicts.simulated_designs import Design
@@ -61,17 +63,24 @@ def sufficient_changes(
                     f", or {repeats} repeats in both runs instead of {plan.repeats} (with sampling enabled)"
                 )
         lines.append(f'{line}, or tier = "supporting"')
-    poolable = [s for s in underpowered if isinstance(s.rule, Entry) and isinstance(s.designs[0], Design)]
-    units = {(suite.case.metric.unit, suite.case.metric.better) for suite in poolable}
-    if len(poolable) > 1 and len(units) == 1:
-        pooled_error = sqrt(sum(suite.error**2 for suite in poolable)) / len(poolable)
-        power_each = policy.power ** (1 / max(1, len(critical) - len(poolable) + 1))
-        pooled_z = stats.z_quantile(1 - policy.alpha) + stats.z_quantile(power_each)
-        margin = _round_up(pooled_z * pooled_error * MARGIN_FACTOR)
-        lines.append(
-            f"or judge {', '.join(suite.rule.label for suite in poolable)} together: [[pool]] with margin = {margin:g}"
-        )
+    lines += _pool_of(underpowered, policy, rules=len(critical))
     return lines
+
+
+def _pool_of(underpowered: Sequence[PlannedSuite], policy: Policy, *, rules: int) -> list[str]:
+    """Return the pool of the underpowered suites that would give enough power, if they can be pooled; `rules`: critical ones."""
+    poolable = [s for s in underpowered if isinstance(s.rule, Entry) and isinstance(s.designs[0], Design)]
+    if len(poolable) < 2 or len({(s.case.metric.unit, s.case.metric.better) for s in poolable}) > 1:
+        return []
+    error = sqrt(sum(suite.error**2 for suite in poolable)) / len(poolable)
+    power = policy.power ** (1 / max(1, rules - len(poolable) + 1))
+    margin = (stats.z_quantile(1 - policy.alpha) + stats.z_quantile(power)) * error
+    baselines = [suite.case.pairings[0] for suite in poolable]
+    unchanged = pooled_evidence([Pairing(p.a, p.a, p.metric) for p in baselines], "exclude")
+    if unchanged is not None and (limits := unchanged.interval(1 - 2 * policy.alpha)) is not None:
+        margin = max(margin, *map(abs, limits))  # smaller ones cannot be excluded even if no sample changes
+    names = ", ".join(suite.rule.label for suite in poolable)
+    return [f"or judge {names} together: [[pool]] with margin = {_round_up(margin * MARGIN_FACTOR):g}"]
 
 
 def _sufficient_margin(suite: PlannedSuite, smallest: float, alpha: float, target_power: float) -> float:

@@ -195,6 +195,18 @@ def test_an_unchanged_model_with_hardly_any_noise_passes_within_the_suggested_ma
     assert not plan([run], policy(Entry(name="toy", margin=suggested * 0.8, discordance=0.001))).decides
 
 
+def test_an_unchanged_model_passes_the_suggested_pool_of_small_suites_with_hardly_any_noise():
+    runs = [suite_run("base", outcomes_of([0.0] + [1.0] * 9), suite=f"s{i}") for i in range(3)]
+    second = [structs.replace(run, run="second") for run in runs]
+    entry = Entry(name="", margin=0.02, discordance=0.001)
+    separate = policy(*(structs.replace(entry, name=f"s{i}") for i in range(3)))
+    suggested = float(plan(runs, separate).nearest[-1].rpartition("margin = ")[2])
+    for margin, verdict in ((suggested, "pass"), (suggested * 0.9, "cannot tell")):
+        entries = tuple(structs.replace(entry, name=f"s{i}", pool="all") for i in range(3))
+        pooled = Policy(suite=entries, pool=(Pool(name="all", margin=margin),))
+        assert gate(second, runs, pooled).verdict == verdict
+
+
 @pytest.mark.parametrize(("wrong", "largest"), [(0, 0.002), (10, 0.022), (100, 0.15), (500, 0.15)])
 def test_the_assumed_noise_is_possible_given_the_score(wrong, largest):
     run = suite_run("a", outcomes_of([0.0] * wrong + [1.0] * (1000 - wrong)))
