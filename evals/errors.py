@@ -6,7 +6,7 @@ The lower-case name of a class is recorded as `Failure.kind`, so the names must 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -176,6 +176,11 @@ class ScorerError(EvalsError):
 
 class Unreadable(ScorerError):
     """A judge model returned no parsable verdict."""
+
+    def __init__(self, message: str, *, tokens: Mapping[str, int | None]) -> None:
+        """`tokens`: the fields of the attempts' `Usage`."""
+        super().__init__(message)
+        self.tokens = tokens
 
 
 class Waiting(ScorerError):

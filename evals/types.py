@@ -202,6 +202,8 @@ class Failure(Struct, frozen=True, kw_only=True, tag="failure"):
     """Lower-case name of the error's class in `errors.py`, e.g. `ratelimit`."""
     message: str
     attempts: int = 1
+    usage: Usage = Usage()
+    """Tokens of a judge's replies without a readable verdict."""
 
 
 class Judgement(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -87,9 +87,12 @@ class Budget:
             for judgement in score.judged
         }
         for score in scores.values():
-            for judgement in score.judged if isinstance(score, Score) else ():
-                if judgement not in paid:
-                    self._add(judgement.usage, self.judge_price, 1.0)
+            if isinstance(score, Failure):  # perhaps for lack of a readable verdict
+                usages = [score.usage] if score.usage != Usage() else []
+            else:
+                usages = [judgement.usage for judgement in score.judged if judgement not in paid]
+            for usage in usages:
+                self._add(usage, self.judge_price, 1.0)
 
     def _add(self, usage: Usage, price: Price | None, price_factor: float) -> None:
         tokens = {"input": usage.input or 0, "output": usage.output or 0, "cached": usage.cached or 0}

@@ -12,13 +12,13 @@ from msgspec import Struct, structs
 from evals.boundary import foreign_code
 from evals.data import errata as data_errata
 from evals.data.errata import NO_ERRATA, Errata, Erratum
-from evals.errors import Crash, EvalsError, ScorerError, UsageError
+from evals.errors import Crash, EvalsError, ScorerError, Unreadable, UsageError
 from evals.extract import white_space
 from evals.extract.visible import without_reasoning
 from evals.extract.white_space import RemovedRuns
 from evals.sandbox import Pool
 from evals.seams import SupportsWarmUp, TwoStage, is_heavy
-from evals.types import Failure, Prompt, Reply, Sample, Score, Scorer
+from evals.types import Failure, Prompt, Reply, Sample, Score, Scorer, Usage
 from evals.validation import ROUNDING
 
 
@@ -334,4 +334,5 @@ def failure_record(stage: str, error: BaseException, *, attempts: int = 1) -> Fa
     """Return an error as a Failure; `kind` is the lower-case name of its class, or `crash` for a foreign exception."""
     kind = type(error).__name__.lower() if isinstance(error, EvalsError) else "crash"
     message = str(error) if isinstance(error, EvalsError) else f"{type(error).__name__}: {error}"
-    return Failure(stage=stage, kind=kind, message=message[:2000], attempts=attempts)  # type: ignore[arg-type]
+    usage = Usage(**error.tokens) if isinstance(error, Unreadable) else Usage()
+    return Failure(stage=stage, kind=kind, message=message[:2000], attempts=attempts, usage=usage)  # type: ignore[arg-type]

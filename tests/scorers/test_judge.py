@@ -20,6 +20,7 @@ from evals.prompts import plain_text
 from evals.records import store
 from evals.records.writer import Writer
 from evals.run import rescore as rescoring
+from evals.run.budget import Budget
 from evals.scorers.choice import Choice
 from evals.scorers.judge.account import judge_card
 from evals.scorers.judge.agreement import CorrectedShare, RatedPair, agreement, kappa, ppi, rogan_gladen
@@ -117,7 +118,9 @@ def test_a_judge_that_repeats_the_candidate_or_its_prompt_returns_no_verdict(tex
 
 
 def test_an_unreadable_verdict_is_a_failure_after_three_attempts(tmp_path: Path) -> None:
-    judge = priced_judge("I would rather not say.")
+    judge = priced_judge(
+        lambda prompt: Reply(text="I would rather not say.", usage=Usage(input=1000, output=500))
+    )
     job = toy.job(
         tmp_path, toy.suite(2, scorers={"judge": Judged(rule=toy.Exact(), mode="whole", judge=judge)})
     )
@@ -128,6 +131,12 @@ def test_an_unreadable_verdict_is_a_failure_after_three_attempts(tmp_path: Path)
     scores = [r.scores["judge"] for r in stored_records(job)]
     assert [score.kind for score in scores if isinstance(score, Failure)] == ["unreadable", "unreadable"]
     assert "I would rather not say" in scores[0].message
+    assert scores[0].usage == Usage(input=3000, output=1500)
+    card = judge_card([{"judge": score} for score in scores], job.suite.scorers)
+    assert (card.tokens, card.cost_usd) == ({"input": 6000, "output": 3000}, 0.012)
+    budget = Budget(judge_price=judge.price)
+    budget.add_judge({"judge": scores[0]})
+    assert budget.spent_usd == 0.006
     toy.close_job(job)
 
 

@@ -16,7 +16,7 @@ from evals.report import statistics as stats
 from evals.scorers.judge.agreement import Agreement, agreement, rated_pairs
 from evals.scorers.judge.judge import SAMPLING
 from evals.scorers.judge.judged import Judged
-from evals.types import Failure, Score, Scorer
+from evals.types import Failure, Score, Scorer, Usage
 
 
 def judge_card(
@@ -46,6 +46,7 @@ def judge_card(
                 card.unreadable += 1
                 draw_chances.append(1 / ((option_count or 2) + 1))  # the options, and none of them
             card.waiting += score.kind == "waiting"
+            _add_tokens(tokens, score.usage)
         elif score is not None:
             judge_scores.append(_without_texts(score))
             _count_verdicts(card, score, tokens)
@@ -65,7 +66,11 @@ def _count_verdicts(card: JudgeCard, score: Score, tokens: Counter[str]) -> None
     for judgement in score.judged:
         card.verdicts += 1
         card.model, card.served = card.model or judgement.judge, judgement.model
-        tokens.update({k: n for k in ("input", "output", "cached") if (n := getattr(judgement.usage, k))})
+        _add_tokens(tokens, judgement.usage)
+
+
+def _add_tokens(tokens: Counter[str], usage: Usage) -> None:
+    tokens.update({kind: n for kind in ("input", "output", "cached") if (n := getattr(usage, kind))})
 
 
 def _compare_with_rule(card: JudgeCard, scorer: Judged, judge_scores: list[Score]) -> None:

@@ -144,7 +144,8 @@ class Judge:
                     )
         tokens = f"{usage.input or 0} input and {usage.output or 0} output tokens"
         raise Unreadable(
-            f"no verdict from {self.spec} in {len(RETRY_TEMPERATURES)} attempts ({tokens}); last reply: {answer[:1000]!r}"
+            f"no verdict from {self.spec} in {len(RETRY_TEMPERATURES)} attempts ({tokens}); last reply: {answer[:1000]!r}",
+            tokens=structs.asdict(usage),
         )
 
     async def _call(self, text: str, schema: dict[str, Any], temperature: float) -> Reply:
