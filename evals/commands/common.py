@@ -256,13 +256,13 @@ def submit_as_job(request: RunRequest, *, as_json: bool) -> bool:
 
     `request`: the command's request; for a sweep, the request of its first part.
     """
-    from evals.run.cluster.slurm import detach
+    from evals.run.cluster.slurm.detach import DRIVER_VARIABLE, detach
     from evals.run.session import Session
 
-    if detach.is_driver_job():
+    if DRIVER_VARIABLE in os.environ:
         return False
     Session(request, say=note)  # reports unknown names now instead of in the job's log
-    driver = detach.detach(request, sys.argv[1:])
+    driver = detach(request, sys.argv[1:])
     if as_json:
         print_json({"job": driver.job_id, "log": str(driver.log)})
     else:

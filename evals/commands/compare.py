@@ -60,7 +60,7 @@ def compare(
         *runs, results=results, suites=suites, force=force, latest=latest, estimand=estimand,
         detail=True if by or metrics else None,
     )  # fmt: skip
-    rows = _select_rows(comparison, by_group=by == "group", metrics=metrics)
+    rows = [row for row in comparison.pairs if (by == "group" if row.group else row.headline or metrics)]
     if as_json:
         common.print_json(comparison)
     elif not comparison.comparable and not force:
@@ -83,14 +83,9 @@ def _cells(row: Row) -> tuple[str, ...]:
         formatting.format_interval(*row.adjusted_interval, row.unit),
         formatting.format_p(row.p),
         formatting.format_p(row.p_adjusted),
-        formatting.format_tally(row.wins, row.losses, row.ties),
+        "-" if row.wins is None else f"{row.wins} / {row.losses} / {row.ties}",
         formatting.format_items(row.n, row.repeats_a, row.repeats_b),
     )
-
-
-def _select_rows(comparison: Comparison, *, by_group: bool, metrics: bool) -> list[Row]:
-    """Return the rows of the headline or, with `metrics`, of all metrics; with `by_group` also the rows of groups."""
-    return [row for row in comparison.pairs if (by_group if row.group else row.headline or metrics)]
 
 
 def _rows_by_pair(rows: Sequence[Row]) -> dict[tuple[str, str, str, str], list[Row]]:

@@ -54,11 +54,6 @@ def format_p_with_name(p: float | None) -> str:
     return f"p {format_p(p)}" if p is not None and p < 0.0001 else f"p = {format_p(p)}"
 
 
-def format_tally(wins: int | None, losses: int | None, ties: int | None) -> str:
-    """Format wins, losses and ties of B."""
-    return "-" if wins is None else f"{wins} / {losses} / {ties}"
-
-
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """Format a Markdown table."""
     lines = [f"| {' | '.join(headings)} |", f"|{'|'.join('---' for _ in headings)}|"]

@@ -51,11 +51,6 @@ class DriverJob:
         return DelayedSubmission(self)
 
 
-def is_driver_job() -> bool:
-    """Return whether this process is the driver of a detached command."""
-    return bool(os.environ.get(DRIVER_VARIABLE))
-
-
 def detach(request: RunRequest, arguments: list[str]) -> SubmittedDriver:
     """Submit the command as a job; raises UsageError if the request is invalid or Slurm is missing or rejects the job."""
     check_conflicts(request)
