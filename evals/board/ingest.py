@@ -96,18 +96,20 @@ def _pending(
 
     `stale`: entries to examine again; `names`: those that the user requests instead of all new, changed and stale ones.
     """
+
+    def is_current(name: str) -> bool:
+        if (result := results_by_entry.get(name)) is None:
+            return False
+        computed_from = (result.file_sha256, result.policy_sha256, result.evals)
+        return computed_from == (disk.sha256(files[name]), board_policy.sha256, packages()["science-evals"])
+
     requested = [Path(name).name.removesuffix(SUFFIX) for name in names]
     if missing := [name for name in requested if name not in files]:
         raise UsageError(f"no entry {one_line(missing[0])!r} in {ENTRIES}/")
     new_sequence = len(results_by_entry) + 1
     sequences = {name: result.sequence for name, result in results_by_entry.items()}
     for name in sorted(files, key=lambda name: (sequences.get(name, new_sequence), name)):
-        result = results_by_entry.get(name)
-        if requested:
-            is_pending = name in requested
-        else:
-            is_pending = name in stale or result is None or not _is_current(result, files[name], board_policy)
-        if is_pending:
+        if name in requested or (not requested and (name in stale or not is_current(name))):
             yield files[name]
 
 
@@ -115,12 +117,6 @@ def _may_be_published(result: EntryResult, all_decisions: Sequence[Decision], go
     """Return whether a held entry now has what it lacked: a decision that accepts it, or the board's data."""
     needs_data = any(reason.endswith(NEEDS_DATA) for reason in result.reasons)
     return gold is not None if needs_data else decisions.accepts(all_decisions, result.entry)
-
-
-def _is_current(result: EntryResult, path: Path, board_policy: BoardPolicy) -> bool:
-    """Return whether a stored result is up to date with the entry, the policy and this version."""
-    computed_from = (result.file_sha256, result.policy_sha256, result.evals)
-    return computed_from == (disk.sha256(path), board_policy.sha256, packages()["science-evals"])
 
 
 def _examine(

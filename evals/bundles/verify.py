@@ -192,8 +192,14 @@ class _Verifier:
 
     def _rescore(self) -> Iterator[tuple[Record, Record]]:
         records = self._check_records(self.bundle.lines("records.jsonl", Record))
+
+        def check_prompt(record: Record) -> Record:
+            parts = (part for message in record.prompt.messages for part in message.parts)
+            is_text = all(isinstance(part, Text) for part in parts)  # images may have been resized
+            return self._check_prompt(record, prompt_hash(record.prompt) if is_text else UNKNOWN_PROMPT)
+
         with Pool() as pool:
-            stored = map(self._check_text_prompt, records)
+            stored = map(check_prompt, records)
             yield from rescore_records(self.suite.scoring(pool), self.samples, stored)
 
     def _rescore_letters(self) -> Iterator[tuple[Record, Record]]:
@@ -201,10 +207,9 @@ class _Verifier:
         unverified = 0
         with Pool() as pool:
             scoring = self.suite.scoring(pool)
-            stored = self._check_records(
-                map(self._check_withheld_prompt, self.bundle.lines("withheld.jsonl", Withheld))
-            )
-            for record in stored:
+            withheld = self.bundle.lines("withheld.jsonl", Withheld)
+            stored = (self._check_prompt(entry.record, entry.prompt_sha256) for entry in withheld)
+            for record in self._check_records(stored):
                 recorded = record.scores.values()
                 if any(
                     isinstance(s, Failure) or s.judged or (s.answer or "").startswith("sha256:")
@@ -224,24 +229,16 @@ class _Verifier:
             self.differences.append(f"{subject} cannot be rescored: the texts of a gated suite are withheld")
         self.notes.append("texts are withheld: the verdicts were checked against the recorded answer letters")
 
-    def _check_withheld_prompt(self, withheld: Withheld) -> Record:
-        """Check the hash of a withheld prompt, and return the record."""
-        self._check_prompt(withheld.record, withheld.prompt_sha256)
-        return withheld.record
-
-    def _check_text_prompt(self, record: Record) -> Record:
-        """Check a record's prompt unless it has images, which may have been resized; return the record."""
-        if all(isinstance(part, Text) for message in record.prompt.messages for part in message.parts):
-            self._check_prompt(record, prompt_hash(record.prompt))
-        return record
-
-    def _check_prompt(self, record: Record, sha256: str) -> None:
+    def _check_prompt(self, record: Record, sha256: str) -> Record:
+        """Check the hash of a record's prompt, if it is known; return the record."""
         sample = self.samples.get(record.sample)
-        if self.prompter is None or sample is None or sha256 == UNKNOWN_PROMPT:
-            return
-        prompt = self.prompter(sample, record.repeat)
-        if (prompt_hash(prompt), prompt.order) != (sha256, record.prompt.order):
-            self.differences.append(f"{record.sample} [{record.repeat}]: the prompt differs from the suite's")
+        if self.prompter is not None and sample is not None and sha256 != UNKNOWN_PROMPT:
+            prompt = self.prompter(sample, record.repeat)
+            if (prompt_hash(prompt), prompt.order) != (sha256, record.prompt.order):
+                self.differences.append(
+                    f"{record.sample} [{record.repeat}]: the prompt differs from the suite's"
+                )
+        return record
 
     def _restate_answer(self, record: Record) -> Record:
         """Replace the withheld reply with one that states the recorded answer."""

@@ -12,9 +12,8 @@ from __future__ import annotations
 import itertools
 import socket
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -161,15 +160,12 @@ def read_file(path: Path) -> Iterator[Row]:
             yield from _read_parquet(path)
             return
         with disk.open_decompressed(path) as stream:
-            yield from _reader_for(name)(stream)
+            if name.endswith((".csv", ".tsv")):
+                yield from _read_csv(stream, delimiter="\t" if name.endswith(".tsv") else ",")
+            else:
+                yield from (_read_json if name.endswith(".json") else _read_lines)(stream)
     except (OSError, EOFError, ValueError, MemoryError, RecursionError, zlib.error) as error:
         raise DataError(f"cannot read {path}: {cause(error)}") from error
-
-
-def _reader_for(name: str) -> Callable[[Any], Iterator[Row]]:
-    if name.endswith((".csv", ".tsv")):
-        return partial(_read_csv, delimiter="\t" if name.endswith(".tsv") else ",")
-    return _read_json if name.endswith(".json") else _read_lines
 
 
 def _read_lines(stream: Any) -> Iterator[Row]:
