@@ -8,6 +8,7 @@ queue is empty, calls are moved from slow servers to much faster idle ones.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -161,20 +162,24 @@ class Endpoint:
 
 
 class SharedPace:
-    """The limit on calls in flight to several servers: the sum of the limits of the usable ones."""
+    """The limit on calls in flight to several servers: the sum of the limits of the usable ones, at most the user's limit."""
 
-    def __init__(self, endpoints: Collection[Endpoint], balance: Balance[Endpoint]) -> None:
+    def __init__(
+        self, endpoints: Collection[Endpoint], balance: Balance[Endpoint], *, fixed: int | None
+    ) -> None:
+        """`fixed`: the user's limit for all servers together; None: no limit."""
         self._endpoints, self._balance = endpoints, balance
+        self._max = fixed or sys.maxsize
 
     @property
     def limit(self) -> int:
         """Return the number of calls allowed in flight."""
-        return max(1, self._balance.capacity)
+        return max(1, min(self._balance.capacity, self._max))
 
     @property
     def ceiling(self) -> int:
         """Return the largest value that `limit` can reach."""
-        return max(1, self._balance.max_capacity)
+        return max(1, min(self._balance.max_capacity, self._max))
 
     def reply(self) -> None:
         """Do nothing, since each server counts its own replies."""
@@ -209,7 +214,7 @@ class Endpoints:
         for endpoint in self._endpoints.values():
             endpoint.pace = self._new_pace()
             self._balance.update(endpoint)
-        return SharedPace(self._endpoints.values(), self._balance)
+        return SharedPace(self._endpoints.values(), self._balance, fixed=fixed)
 
     def _new_pace(self) -> Pace:
         fixed = None if self._fixed is None else -(-self._fixed // max(1, len(self._endpoints)))

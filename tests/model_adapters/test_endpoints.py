@@ -163,6 +163,24 @@ async def test_if_every_server_rejects_the_calls_their_error_is_raised(tmp_path:
         await run(tmp_path, model_on(*servers), concurrency=8)
 
 
+@pytest.mark.parametrize("concurrency", [1, 4])
+async def test_the_users_concurrency_is_the_limit_for_all_servers_together(
+    tmp_path: Path, concurrency: int
+) -> None:
+    servers = [SimulatedServer() for _ in range(3)]
+    in_flight: list[int] = []
+
+    class Counting(Endpoints):
+        async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
+            in_flight.append(sum(len(endpoint.calls) for endpoint in self._endpoints.values()) + 1)
+            return await super().reply(prompt, sampling)
+
+    model = model_on(*servers)
+    model.__class__ = Counting
+    assert (await run(tmp_path, model, concurrency=concurrency)).is_complete
+    assert max(in_flight) == concurrency
+
+
 async def test_one_prompt_that_every_server_forbids_does_not_end_the_run() -> None:
     servers = [SimulatedServer(), SimulatedServer()]
     model = model_on(*servers)
