@@ -133,6 +133,14 @@ async def test_a_replica_that_freezes_loses_its_lease_and_its_samples_are_answer
     assert any("silent for" in note for note in cluster.notes)
 
 
+async def test_a_replica_with_another_version_of_this_package_gets_no_requests(tmp_path: Path) -> None:
+    other = SimulatedReplica(info=structs.replace(REPLICA_INFO, version="0.0.1"))
+    job, _ = await run(tmp_path, [other, SimulatedReplica()])
+    assert reply_counts(job) == dict.fromkeys(job.samples.ids, 1)
+    assert other.closed
+    assert not other.received
+
+
 async def test_an_unexpected_exception_of_a_link_ends_its_replica_and_the_others_take_over(
     tmp_path: Path,
 ) -> None:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +27,9 @@ from evals.run.cluster.queue import (
 )
 from evals.types import Reply, Usage
 
-REPLICA_INFO = ReplicaInfo(name="simulated", accepts=frozenset({"image"}), slots=16, node="here")
+REPLICA_INFO = ReplicaInfo(
+    name="simulated", accepts=frozenset({"image"}), slots=16, node="here", version=version("science-evals")
+)
 _encode = msgspec.msgpack.Encoder().encode
 _work = msgspec.msgpack.Decoder(RequestBatch).decode
 

@@ -281,6 +281,7 @@ class Cluster:
             while True:
                 with foreign_code(Crash):  # e.g. Ray's client loses its cluster
                     info = await replica.link.start()
+                require_same_version(info)
                 self._on_ready(replica, info)
                 try:
                     with foreign_code(Crash, passing=(EvalsError, ReplicaLost)):
