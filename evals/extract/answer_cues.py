@@ -141,6 +141,10 @@ _CONCLUSION_START = lazy_pattern(
     re.IGNORECASE | re.MULTILINE,
 )
 """The beginning of a concluding clause, up to its subject."""
+_THAT_IS = lazy_pattern(
+    r"[}$\\)*\]\s]{0,6}[,;]?\s*(?:giving|yielding|which\s+gives|i\.e\.,?|that\s+is,|so)\s+", re.IGNORECASE
+)
+"""As in ", giving" between a fraction and the sum of its terms."""
 _VERB_OR_EQUALS = lazy_pattern(
     r"(?:\b(?:is|are|equals?|gives?|get|have|obtain|comes\s+to)\b(?:\s+(?:therefore|thus|then|hence))?|=|≈|为|是|得到?|等于)[:\s]*",
     re.IGNORECASE,
@@ -168,14 +172,17 @@ def concluding_reading(text: str, reading: Reading, parse: Parser) -> Reading:
     afterwards.
     """
     end = len(text.rstrip())
-    if reading.form != "box" or _CALLED_ANSWER.search(text, max(0, reading.begin - 60), reading.begin):
+    is_unread = isinstance(reading.value, str)  # a box with an answer of another kind
+    is_called_answer = _CALLED_ANSWER.search(text, max(0, reading.begin - 60), reading.begin)
+    if reading.form != "box" or (is_called_answer and not is_unread):
         return reading
     begin = max(reading.end, text.rfind("\n", 0, end) + 1, end - MAX_STATEMENT_CHARS)
     for sentence_end in _SENTENCE_END.finditer(text, begin, max(begin, end - 1)):
         begin = sentence_end.end()
     if _COMMENT_WORD.search(text, reading.end, end):
         return reading
-    if clause := _CONCLUSION_START.search(text, begin, end):
+    following = _THAT_IS.match(text, reading.end, end) if is_unread else None
+    if clause := following or _CONCLUSION_START.search(text, begin, end):
         is_number = _ONLY_NUMBER.match(text, clause.end(), end)
         link = clause if is_number else _VERB_OR_EQUALS.search(text, clause.end() + 1, end)
     else:

@@ -228,7 +228,7 @@ def stated_formula(
     kind = _AnswerKind(
         "molformula", ("formula", "分子式", "化学式"), _LABELS["formula"], parse,
         read_delimited=lambda content: without_formatting(content) or None, parse_span=parse,
-        parse_line=lambda line: parse(line) or formula_like_word(line) or parse_last_line(line),
+        parse_line=lambda line: parse(_first_sentence(line)) or formula_like_word(line) or parse_last_line(line),
         parse_last_line=parse_last_line,
     )  # fmt: skip
     return _read_stated_answer(text, kind, truncated=truncated)
@@ -273,6 +273,13 @@ def _read_layout(text: str, kind: _AnswerKind) -> Reading | None:
     if kind.parse_last_line and (value := kind.parse_last_line(last_line[0])):
         return asserted_reading(text, Reading(value, "last line", *last_line.span()))
     return _read_first_line(text, lines[0], kind)
+
+
+def _first_sentence(line: str) -> str:
+    """Return the first word of a line if a sentence that does not doubt it follows: "C9H8O4. Salicylic acid is C7H6O3."."""
+    word, stop, following = line.partition(". ")
+    is_answer = stop and len(word.split()) == 1 and not (retracts(line, 0) or _DOUBT.search(following))
+    return word if is_answer else line
 
 
 _DOUBT = lazy_pattern(

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from evals.extract import statement_mood
+from evals.extract.answer_cues import concluding_clause
 from evals.extract.formatting import (
     CHINESE_LEAD_IN,
     half_width,
@@ -132,7 +133,8 @@ def _without_lead_in(content: str, form: Form) -> str | None:
         return None
     if form == "last line":
         content = _LIST_LINE.sub("", "\n" + content)
-    content = _LEAD_IN.sub("", content)
+    clause = concluding_clause(content)
+    content = _LEAD_IN.sub("", clause if _FORMULA_SIGN.search(clause) else content)
     return content.replace("$", "") if content.count("$") == 1 else content
 
 

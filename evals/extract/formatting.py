@@ -70,7 +70,7 @@ _COPULA_ENDING = lazy_pattern(r"(?:입니다|이다|예요|이에요|です|で�
 """A Korean or Japanese "is" or "becomes", which follows the answer."""
 _EXPLANATION_START = lazy_pattern(
     r"\s+(?=\((?!or\b))|(?=（)"
-    r"|\s*[,;，；]\s*(?=(?:not|check|which|as|because|since|so|for|with|where|when|rather|though|although|and\s+not|and\s+hence|and\s+(?:the|this|it|so)|but|it|at|they|this|the|a|an|that|whose|since|however|reading|using|counting|assuming|judging|while|whereas|i|we|due|given|based|corresponding|q\.?e\.?d)\b|(?:而不是|而非|不是|因为|所以|即|而|其|这|当|此时))"
+    r"|\s*[,;，；]\s*(?=(?:not|check|which|as|because|since|so|for|with|where|when|rather|though|although|and\s+not|and\s+hence|and\s+(?:the|this|it|so)|but|it|at|they|this|the|a|an|that|whose|since|however|from|reading|using|counting|assuming|judging|while|whereas|i|we|due|given|based|corresponding|q\.?e\.?d)\b|(?:而不是|而非|不是|因为|所以|即|而|其|这|当|此时))"
     r"|\s+(?=(?:because|since|as|which|where|rather|due|based|given|when|while|according|after|compared|versus|vs\.?|(?:up|down)\s+from|followed\s+by|from|between\s+(?:19|20)\d\d|corresponding|at\s+an?\s+angle)\b)"
     r"|(?:(?<=\byes)|(?<=\bno))[:：]\s|\s+(?:[—]+|--+)\s+|(?<![\d})$°%])\s+[-–]\s+|(?<=[\d})$°%])\s+[-–]\s+(?![\d\\$(√]|[a-z]\b)|[—；]|\s*(?:=>|⇒)\s*|\n|[.!](?=\*{0,2}\s)(?!\s(?:[=×·+/]|\\(?:cdot|times)\b))|。",
     re.IGNORECASE,

@@ -85,7 +85,7 @@ _DIGIT = lazy_pattern(r"\d")
 _SOURCE = lazy_pattern(
     r"\A[\s*_]*(?:(?:based\s+on|according\s+to|looking\s+at|judging\s+(?:by|from)|from)\s+(?:the|this)\s+(?:[a-z-]{1,15}\s){0,3}(?:chart|graph|figure|plot|diagram|image|picture|table|data),\s+|I\s+(?:can\s+)?(?:count|see)\s+(?="
     + SPELLED_PATTERN
-    + r"\b|\d)|I(?:['’]d|\s+would)?\s+(?:think|believe|guess|estimate|say)\s+(?:(?:that\s+)?it(?:['’]s|\s+is)\s+)?)",
+    + r"\b|\d)|(?:the\s+)?(?:country|year|colou?r|category|region|city|month|group|party|company|state|name)(?:\s+name)?[*_]*:[*_]*\s+(?=\S)|I(?:['’]d|\s+would)?\s+(?:think|believe|guess|estimate|say)\s+(?:(?:that\s+)?it(?:['’]s|\s+is)\s+)?)",
     re.IGNORECASE,
 )
 """As in "Based on the chart, " and "I count "."""

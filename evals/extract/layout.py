@@ -18,7 +18,7 @@ _GIVES_UP = lazy_pattern(
     r"\b(?:sorry|cannot|can['’]t|unable|do(?:n['’]t|\s+not)\s+know|not\s+(?:sure|able|enough|possible|clear)|no\s+idea|insufficient|unclear|apologi[sz]e|as\s+an\s+ai|could\s+not|couldn['’]t)\b"
     r"|抱歉|无法|不能|不知道|不确定|对不起"
 )
-_SENTENCE_END = lazy_pattern(r"(?:(?<!\bi\.e)(?<!\be\.g)[.!?](?=\s)(?!\s=)|[。；！？\n])")
+_SENTENCE_END = lazy_pattern(r"(?:(?<!\bi\.e)(?<!\be\.g)[.!?](?=[*_]{0,3}\s)(?!\s=)|[。；！？\n])")
 _GUESS = lazy_pattern(
     r"\b(?:my\s+(?:best\s+)?(?:guess|estimate)|best\s+guess|(?:i|would)\s+(?:guess|estimate))\b",
     re.IGNORECASE,
@@ -33,7 +33,7 @@ def gives_up(text: str, begin: int = 0) -> bool:
 
 def answer_candidates(text: str, begin: int) -> Iterator[Statement]:
     """Yield the candidates for the answer after `begin`, the most likely first."""
-    text = text.rstrip().rstrip("∎□■")
+    text = text.rstrip().rstrip("∎□■✅✓✔\ufe0f ")
     lines = list(_nonblank_lines(text, begin))
     if not lines:
         return
@@ -213,7 +213,7 @@ _EXTREME_NUMBER = lazy_pattern(
 )
 """As in "Hence 721 is the largest value that can be attained." and "Only 8 satisfies all the conditions."."""
 _REASON_OR_CONTRAST = lazy_pattern(
-    r"(?<=[\d$*}])(?:\s+when\b|,?\s\(?(?:(?:attained|achieved|reached|obtained|occurring)\s(?:when\b|if\b|at\b|for\b|by\b)|at\s(?=[$\\(]{0,2}[A-Za-z]\s?=))(?=(?:\([^()\n]{0,40}\)|[^,;(\n]){0,80}(?:$|,\snot\b)))|,?\s+(?:because|since)\b|,\s+(?:which|compared|versus|followed|(?:up|down)\s+from)\b|,\s+as\b(?!\s(?:well|required|desired|claimed))|,\s*(?:当|此时|其中)|,\s+(?:and\s+)?(?:not\b|rather\s+than\b|instead\s+of\b)",
+    r"(?<=[\d$*}])(?:\s+when\b|,?\s\(?(?:(?:attained|achieved|reached|obtained|occurring)\s(?:when\b|if\b|at\b|for\b|by\b)|at\s(?=[$\\(]{0,2}[A-Za-z]\s?=))(?=(?:\([^()\n]{0,40}\)|[^,;(\n]){0,80}(?:$|,\snot\b)))|,?\s+(?:because|since)\b|,\s+(?:which(?!\s(?:gives?|makes?|leaves?|yields?|totals?)\s[*_$\\(]{0,3}\d)|compared|versus|followed|(?:up|down)\s+from)\b|,\s+as\b(?!\s(?:well|required|desired|claimed))|,\s*(?:当|此时|其中)|,\s+(?:and\s+)?(?:not\b|rather\s+than\b|instead\s+of\b)",
     re.IGNORECASE,
 )
 """As in ", because ...", ", which ..." and ", not ..."."""
@@ -222,7 +222,7 @@ _ASSIGNMENTS = lazy_pattern(
 )
 """Two variables, each with a value: "x = 2, y ="."""
 _COUNT = lazy_pattern(
-    r"\s*(?:so|thus|therefore|hence|in\s+total|altogether|consequently)\b,?\s+(?:there\s+(?:are|is)|we\s+(?:have|get|count|need)|it\s+takes|(?:you|one|she|he|they|we|the\s+[a-z]{2,20}|(?-i:[A-Z])[a-z]{1,12})\s+needs?(?:\s+at\s+least)?|the\s+[a-z][a-z ]{1,60}\s(?:is|equals))\s+(?:exactly\s+|a\s+total\s+of\s+|only\s+)?[*_$]*(?:[^$\n=]{1,40}=\s?)?(?P<number>"
+    r"[\s*_]*+(?:so|thus|therefore|hence|in\s+total|altogether|consequently)\b,?\s+(?:there\s+(?:are|is)|we\s+(?:have|get|count|need)|it\s+takes|(?:you|one|she|he|they|we|the\s+[a-z]{2,20}|(?-i:[A-Z])[a-z]{1,12})\s+needs?(?:\s+at\s+least)?|the\s+[a-z][a-z ]{1,60}\s(?:is|equals))\s+(?:exactly\s+|a\s+total\s+of\s+|only\s+)?[*_$]*(?:[^$\n=]{1,40}=\s?)?(?P<number>"
     + _NUMBER
     + r")[*_$]*\s+(?!or\b|and\b|to\b|over\b|times\b|plus\b|minus\b|mod)[a-z ]{2,60}(?:\$[^$\n]{1,60}\$[a-z ]{0,40}){0,3}\s*[.!]?\s*$",
     re.IGNORECASE,
@@ -249,7 +249,7 @@ _CHART_SUBJECT = lazy_pattern(
 )
 """As in "The red line shows the unemployment rate."."""
 _PREDICATE_START = lazy_pattern(
-    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|(?:amounts?|comes?)\s+to|(?:a|the)\s+total\s+of|(?:got|that['’]s|count(?:ed)?|(?:arrives?|leaves?|starts?|ends?|begins?)\sat|(?:rose|fell|grew|increased|decreased|dropped|declined)\sby|an?\s(?:increase|decrease|drop|rise|difference|gap|gain|decline|growth|reduction)\sof|i\.e\.,?|that\sis,|namely,?|(?:go|going|went|stick)\swith|settle\s(?:on|for)|believe|guess|say|(?:clock|watch|thermometer|scale|gauge|dial|meter|display|ruler|needle|pointer|bar|line|slice|curve|column|chart|graph)\s(?:shows?|reads?|displays?|indicates?|points?\s(?:to|at)|(?:stands|is)\sat)(?:\s(?:about|roughly|around|approximately|nearly|almost))?)(?=\s[*_$\\(]{0,3}(?:[-−]?\d|"
+    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|(?:amounts?|comes?)\s+to|(?:a|the)\s+total\s+of|(?:got|that['’]s|count(?:ed)?|(?:arrives?|leaves?|starts?|ends?|begins?)\sat|(?:rose|fell|grew|increased|decreased|dropped|declined)\sby|an?\s(?:increase|decrease|drop|rise|difference|gap|gain|decline|growth|reduction)\sof|i\.e\.,?|that\sis,|namely,?|(?:go|going|went|stick)\swith|settle\s(?:on|for)|believe|guess|say|answer|(?:clock|watch|thermometer|scale|gauge|dial|meter|display|ruler|needle|pointer|bar|line|slice|curve|column|chart|graph)\s(?:shows?|reads?|displays?|indicates?|points?\s(?:to|at)|(?:stands|is)\sat)(?:\s(?:about|roughly|around|approximately|nearly|almost))?)(?=\s[*_$\\(]{0,3}(?:[-−]?\d|"
     + SPELLED_PATTERN
     + r"\b))|(?<!not\sthe\s)total[:,]|it['’]s|be|measures?|totals?|gives?|giving|us|get|obtain|yields?|leaves?|leaving(?:\s+(?:only|just|exactly))?|makes?|(?:highest|lowest|largest|smallest|greatest|most|least|fewest)\s+in|ha(?:s|ve)\s+(?:the\s+|an?\s+)?(?:coordinates|length|area|volume|radius|perimeter|value|slope|measure|size)(?:\s+of)?|(?:occur(?:s|red)|happen(?:s|ed)|took\s+place|beg[ai]ns?|start(?:s|ed)|end(?:s|ed)|peak(?:s|ed)|cross(?:es|ed)?|intersect(?:s|ed)?|was|is)\s+in|(?:is|are|was|were|equals?|gives?|yields?|get|obtain):)(?=\s)\s+(?:(?:(?:therefore|thus|then|hence|simply|just|exactly|now|most\s+likely|most\s+probably|likely|probably|clearly|located\s+at)\b|at\s+(?=[$\\(*]{0,4}\())\s*)?|[=≈]\s*|(?:(?<=[\uac00-\ud7a3][은는이가])\s+|(?<=[\u3040-\u30ff\u4e00-\u9fff])は\s*)(?=[*_$\\]{0,3}[-−]?\d)|(?:是|为|等于|得到?|得出|共有?|即)\s*[:：]?",
     re.IGNORECASE,

@@ -31,10 +31,13 @@ _WRAPPER = lazy_pattern(
 )
 _SPACING_AND_MARKUP = lazy_pattern(r"\\[,!;: ]|\\q?quad\b|\\[{}()\[\]]|~|\{,\}(?=\d)|[{}$*`&]|\\\\")
 _UNIT_SIGNS = lazy_pattern(r"\^\s*\{?\s*\\circ\b\s*\}?|\^\s*°|°|\\degree\b|\\%|%|\\\$|\\#|\\cdot\s*$")
-_MODULO = lazy_pattern(r"\\[pb]?mod\b(?:(?!=|≡|\\equiv).)*|\(\s*mod\b[^()]*\)?|\bmod\s+\d+", re.DOTALL)
+_MODULO = lazy_pattern(
+    r"\\[pb]?mod\b(?:(?!=|≡|\\equiv).)*|\(\s*(?:\\(?:text|mathrm)\s?\{\s*)?mod\b[^()]*\)?|\bmod\s+\d+",
+    re.DOTALL,
+)
 _INTEGER = lazy_pattern(r"[-+−]?\s?(?:\d{1,3}(?:[,，]\d{3})+|\d{1,3}(?:\s\d{3})+|\d+)(?:\.0+)?(?![\d.,]*\d)")
 _ANSWER_NAME = lazy_pattern(
-    r"(?:the\s+)?(?:final\s+)?(?:answer|result|value|area|sum|total|ans)\s*(?:is|=|:)?\s*(?=[-+−\d])",
+    r"(?:the\s+)?(?:final\s+)?(?:answer|result|value|area|sum|total|remainder|count|ans)\s*(?:is|=|:)?\s*(?=[-+−\d])",
     re.IGNORECASE,
 )
 _UNIT = lazy_pattern(
@@ -47,6 +50,10 @@ _CLOSING_WORDS = lazy_pattern(
 TWO_EQUATIONS = lazy_pattern(r"=[^=,;]{0,80}[,;]\s*[A-Za-z\\]{1,10}\s*=")
 """Two equations, which do not state a single integer."""
 _EITHER_EQUATION = lazy_pattern(r"=[^=,;]{0,80}\b(?:or|and)\b\s*[A-Za-z\\]{1,10}\s*=")
+_REASON_WITH_EQUATION = lazy_pattern(
+    r"\d[,;]?\s+\(?(?:since|because|as|for|where|with|when|if|by|from|using)\b[^=]{0,200}="
+)
+"""As in "113, since gcd(65, 48) = 1", whose last number is not the answer."""
 _SUM_LAST = lazy_pattern(
     r"[,;]\s*(?:(?:and|so|thus|hence)\s+)?[A-Za-z]{1,2}\s*(?:[+*·-]\s*[A-Za-z]{1,2}\s*)+=[^,;]{1,80}$"
 )
@@ -137,7 +144,7 @@ _parse_shortened = parse_shortened(_parse_statement)
 
 
 def _parse_versions(content: str, form: Form) -> Any:
-    if form == "whole" and "\n" in content and _VERB.search(content):
+    if form == "whole" and "\n" in content and (":" in content or _VERB.search(content)):
         return None  # several sentences, the last of which is read instead
     if form in ("whole", "last line") and (_FURTHER_LABEL.search(content) or gives_up(content)):
         return None
@@ -167,7 +174,11 @@ def parse_integer(text: str, *, bare: bool = False) -> int | None:
         return product
     cleaned = _DECIMAL_BASE.sub("", _MODULO.sub("", _UNIT_SIGNS.sub("", text)))
     cleaned = _SPACING_AND_MARKUP.sub("", _WRAPPER.sub(" ", cleaned)).replace("−", "-")
-    if (TWO_EQUATIONS.search(cleaned) and not _SUM_LAST.search(cleaned)) or _EITHER_EQUATION.search(cleaned):
+    if (
+        _REASON_WITH_EQUATION.search(cleaned)
+        or (TWO_EQUATIONS.search(cleaned) and not _SUM_LAST.search(cleaned))
+        or _EITHER_EQUATION.search(cleaned)
+    ):
         return None
     if (spelled := spelled_number(cleaned.strip(" .()[]\"'"))) is not None:
         return int(spelled) if spelled.is_integer() else None

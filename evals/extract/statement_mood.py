@@ -80,7 +80,7 @@ _OTHER_ANSWER = lazy_pattern(
 _DEPENDS = lazy_pattern(r"\W*(?:it|that)\s+(?:really\s+)?depends\s+on\b[^.:]{0,60}:[^.。;；\n]{0,90}$")
 """As in "It depends on the solvent: in water"."""
 _INSTRUCTS = lazy_pattern(
-    r"(?<!the\s)(?<!\bi\s)(?<!\bwe\s)(?<!['’]d\s)(?<!would\s)\b(?:write|reply|respond|answer|finish|end|close)s?\s+(?:\w+\s+){0,4}?(?:with|as|like|in|using)"
+    r"(?<!the\s)(?<!\bi\s)(?<!\bwe\s)(?<!['’]d\s)(?<!['’]ll\s)(?<!would\s)(?<!\bi\swill\s)\b(?:write|reply|respond|answer|finish|end|close)s?\s+(?:\w+\s+){0,4}?(?:with|as|like|in|using)"
     r"(?:[\s:：\"'“(*`]+(?:the|an?|this|that|your|following|exact|last|final|format|form|line|sentence|phrase|words?|of))*[\s:：\"'“(*`]*$"
 )
 """As in 'reply in the form "ANSWER: X"'."""

@@ -109,14 +109,28 @@ _CLOSING_OFFER = lazy_pattern(
     re.IGNORECASE,
 )
 """The last sentence of a reply if it offers more help: "Would you like me to show the steps?"."""
+_CLOSING_NOTE = lazy_pattern(
+    r"\n[\s*_#>(-]*(?:note|nb|n\.b\.|remark|(?:quick\s+|sanity\s+|double[\s-])?check|verification|for\s+(?:comparison|reference)|as\s+a\s+check|we\s+can\s+(?:check|verify)|caveat|disclaimer|注|备注|验证|检验)(?![A-Za-z])[^\n]{0,400}[.!?)。✓✔✅][\s*_]*\Z"
+    r"|\n\s*\((?=[A-Za-z]{3})[^\n]{14,300}\)[\s.]*\Z|(?<=[\w*%][.!?])\s\((?=[A-Za-z]{3})[^()\n]{12,300}\)[\s.]*\Z",
+    re.IGNORECASE,
+)
+"""The last line of a reply if it is a note, a check or a remark in brackets."""
+_STATES_ANSWER = lazy_pattern(
+    r"\b(?:answers?|boxed|wait|actually|however|should|correct\w*|incorrect|error|mistake|wrong|instead|so|thus|hence|therefore|final|not|cannot|fails?|but|options?|choices?|results?|or|if|would)\b|n['’]t\b|\\boxed|答案|所以|因此|不|选|但",
+    re.IGNORECASE,
+)
+"""Words of a note that may state, correct or doubt an answer."""
 _MAX_OFFER_CHARS, _MAX_OFFERS = 500, 3
 
 
 def _without_offer(text: str) -> str:
-    """Return a reply with spaces in place of the offers of further help at its end."""
+    """Return a reply with spaces in place of the offers of further help, and of notes beside the answer, at its end."""
     end = len(text.rstrip())
     for _ in range(_MAX_OFFERS):
-        offer = _CLOSING_OFFER.search(text, max(0, end - _MAX_OFFER_CHARS), end)
+        begin = max(0, end - _MAX_OFFER_CHARS)
+        offer = _CLOSING_OFFER.search(text, begin, end)
+        if offer is None and (note := _CLOSING_NOTE.search(text, begin, end)):
+            offer = None if _STATES_ANSWER.search(text, note.start(), end) else note
         if offer is None or not text[: offer.start()].strip():
             break
         end = len(text[: offer.start()].rstrip())

@@ -96,7 +96,11 @@ def _same_answer(gold: str, answer: str, meta: dict[str, object]) -> bool:
     if target is None or stated is None:
         return False  # the answer has no number, or several
     decimals = int(float(str(meta.get("precision") or 0))) if meta.get("answer_type") == "float" else 0
-    return abs(target - stated) <= rounding_tolerance(decimals)
+    is_share = "%" in answer and 0 < abs(target) < 1
+    return any(
+        abs(target - value) <= rounding_tolerance(decimals)
+        for value in (stated, *((stated / 100,) if is_share else ()))
+    )
 
 
 def _find_numbers(text: str) -> list[float]:
