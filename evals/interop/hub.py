@@ -13,17 +13,10 @@ from typing import Any
 
 from evals.errors import UsageError, needs
 from evals.interop import outgoing
+from evals.interop.hub_tasks import KNOWN_TASKS, task_of
 from evals.interop.outgoing import ExportedFiles, caveat, require_ended, utc_text
 from evals.records.card import Card
 from evals.records.store import Run, slug
-
-TASKS = {
-    "gpqa:diamond": ("Idavidrein/gpqa", "diamond"),
-    "hmmt:2026": ("MathArena/hmmt_feb_2026", "MathArena/hmmt_feb_2026"),
-    "mmlu-pro": ("TIGER-Lab/MMLU-Pro", "mmlu_pro"),
-}
-"""Suite -> (data set, task id) of benchmarks registered on the hub: their repository contains an `eval.yaml`, which lists the tasks.
-HMMT's task is named by analogy with `MathArena/aime_2026`."""
 
 
 def write(runs: Sequence[Run], out: Path) -> ExportedFiles:
@@ -54,8 +47,8 @@ def write(runs: Sequence[Run], out: Path) -> ExportedFiles:
 
 def _why_unsuitable(card: Card) -> str:
     """Return why a run cannot be published on the hub; empty if it can."""
-    if card.config.suite not in TASKS:
-        return f"not known to be registered on the hub (known: {', '.join(TASKS)})"
+    if task_of(card) is None:
+        return f"not known to be registered on the hub (known: {', '.join(KNOWN_TASKS)})"
     if caveat(card):
         return caveat(card)
     headline = card.headline
@@ -67,7 +60,9 @@ def _entry(card: Card) -> dict[str, Any]:
     headline = card.headline
     if headline is None or headline.value is None:
         raise ValueError(f"{card.run} has no score")
-    dataset, task = TASKS[card.config.suite]
+    if (registered := task_of(card)) is None:
+        raise ValueError(f"{card.run} is not a run of a registered benchmark")
+    dataset, task = registered
     interval = "no interval"
     if headline.low is not None and headline.high is not None:
         interval = f"95 % interval {100 * headline.low:.2f} to {100 * headline.high:.2f} ({headline.method})"

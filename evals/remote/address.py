@@ -11,7 +11,10 @@ from evals.errors import StoreError
 PACKAGES = {
     "s3": "s3fs",
     "gs": "gcsfs",
+    "gcs": "gcsfs",
     "az": "adlfs",
+    "abfs": "adlfs",
+    "abfss": "adlfs",
     "sftp": "sshfs",
     "hf": "huggingface_hub",
     "file": "",
@@ -20,6 +23,8 @@ PACKAGES = {
 """Scheme -> the package that fsspec needs for it. Other schemes (http, zip, reference, ...) are refused."""
 DISPLAYED_SCHEMES = ("s3", "gs", "az", "sftp", "hf", "file")
 """The schemes that error messages list."""
+SCHEMES_WITH_USER = ("sftp", "abfs", "abfss")
+"""Schemes whose addresses may contain a user (or container) before the host."""
 _SCHEME = re.compile(r"((?:[A-Za-z0-9+.-]+::)*[A-Za-z][A-Za-z0-9+.-]+):/+")
 """`Path` collapses `//` into `/`, hence `/+`. A one-letter scheme would be a Windows drive. fsspec's chains
 (`simplecache::s3://`) are matched, so that they are refused as addresses instead of being taken for local folders."""
@@ -74,7 +79,7 @@ def _fault(scheme: str, location: str, run: str) -> str:
         user, password = parts.username, parts.password
     except ValueError:
         return "it is not a valid address"
-    if password is not None or (user is not None and scheme != "sftp"):
+    if password is not None or (user is not None and scheme not in SCHEMES_WITH_USER):
         return "an address must not contain credentials; they are read from the environment or your configuration files"
     if parts.query or "?" in location:
         return "an address must not contain a ?query, which may hold credentials; they are read from the environment"

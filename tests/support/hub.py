@@ -1,6 +1,6 @@
 """A fake Hugging Face hub without downloadable weights: they are gated, missing, or need custom code.
 
-`org/gated` rejects every token; `org/coded` has a configuration with custom code;
+`org/gated` rejects every token; `org/coded` has a configuration with custom code, or, as a data set, an `eval.yaml`;
 nothing else exists. Statuses and headers are those of huggingface.co.
 """
 
@@ -24,6 +24,9 @@ CONFIG = {
     },
 }
 
+TASKS = b"name: Strange\ntasks:\n- id: coded/easy\n- id: coded/hard\n"
+"""The `eval.yaml` of a data set that is registered as a benchmark."""
+
 
 class Handler(BaseHTTPRequestHandler):
     def log_message(self, *args: Any) -> None:
@@ -43,6 +46,8 @@ class Handler(BaseHTTPRequestHandler):
         elif self.path.startswith("/api/models/org/coded"):
             info = {"id": "org/coded", "sha": "a" * 40, "siblings": [{"rfilename": "config.json"}]}
             self.answer(200, json.dumps(info).encode(), {})
+        elif file == "eval.yaml":
+            self.answer(200, TASKS, {"X-Repo-Commit": "a" * 40, "ETag": '"two"'})
         elif file != "config.json":
             self.reject(404, "EntryNotFound", "Entry not found")
         else:
