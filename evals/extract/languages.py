@@ -21,11 +21,19 @@ class Language(NamedTuple):
 LANGUAGES = {
     "korean": Language(("정답", "답변", "답"), r"(?:은|는|이|안은)(?:\s*\S{1,3}(?:이|가)\s*아니라)?"),
     "japanese": Language(("正解", "答え", "解答", "回答"), r"(?:は|が)(?:[^\s、。]{1,6}?ではなく[、]?)?"),
-    "german": Language(("antwort", "lösung"), r"\s+(?:ist|lautet|wäre)\b(?:\s+(?:also|daher|somit))?"),
-    "french": Language(("réponse", "reponse"), r"\s+(?:est|sera)\b(?:\s+(?:donc|la|le)){0,2}"),
-    "spanish": Language(("respuesta", "solución"), r"\s+(?:es|sería)\b(?:\s+(?:la|el))?"),
-    "italian": Language(("risposta", "soluzione"), r"\s+(?:è|e')(?:\s+(?:la|il|quindi)){0,2}"),
-    "portuguese": Language(("resposta", "solução"), r"\s+(?:é|será)(?:\s+a(?=\s+(?:letra|alternativa|op)))?"),
+    "german": Language(
+        ("antwort", "lösung", "antworten"), r"\s+(?:ist|lautet|wäre|sind)\b(?:\s+(?:also|daher|somit))?"
+    ),
+    "french": Language(
+        ("réponse", "reponse", "réponses"), r"\s+(?:est|sera|sont)\b(?:\s+(?:donc|la|le)){0,2}"
+    ),
+    "spanish": Language(("respuesta", "solución", "respuestas"), r"\s+(?:es|sería|son)\b(?:\s+(?:la|el))?"),
+    "italian": Language(
+        ("risposta", "soluzione", "risposte"), r"\s+(?:è|e'|sono)(?:\s+(?:la|il|quindi)){0,2}"
+    ),
+    "portuguese": Language(
+        ("resposta", "solução", "respostas"), r"\s+(?:é|será|são)(?:\s+a(?=\s+(?:letra|alternativa|op)))?"
+    ),
     "dutch": Language(("antwoord",), r"\s+(?:is|luidt)\b(?:\s+dus)?"),
     "polish": Language(("odpowiedź", "odpowiedz"), r"\s+(?:to|jest)\b"),
     "turkish": Language(("cevap", "yanıt"), r"\s+(?=[*_(]{0,3}[A-Z\d])"),

@@ -213,7 +213,7 @@ _EXTREME_NUMBER = lazy_pattern(
 )
 """As in "Hence 721 is the largest value that can be attained." and "Only 8 satisfies all the conditions."."""
 _REASON_OR_CONTRAST = lazy_pattern(
-    r"(?<=[\d$*}])(?:\s+when\b|,?\s\(?(?:(?:attained|achieved|reached|obtained|occurring)\s(?:when\b|if\b|at\b|for\b|by\b)|at\s(?=[$\\(]{0,2}[A-Za-z]\s?=))(?=(?:\([^()\n]{0,40}\)|[^,;(\n]){0,80}(?:$|,\snot\b)))|,?\s+(?:because|since)\b|,\s+(?:which(?!\s(?:gives?|makes?|leaves?|yields?|totals?)\s[*_$\\(]{0,3}\d)|compared|versus|followed|(?:up|down)\s+from)\b|,\s+as\b(?!\s(?:well|required|desired|claimed))|,\s*(?:当|此时|其中)|,\s+(?:and\s+)?(?:not\b|rather\s+than\b|instead\s+of\b)",
+    r"(?<=[\d$*}])(?:\s+when\b|,?\s\(?(?:(?:attained|achieved|reached|obtained|occurring)\s(?:when\b|if\b|at\b|for\b|by\b)|at\s(?=[$\\(]{0,2}[A-Za-z]\s?=))(?=(?:\([^()\n]{0,40}\)|[^,;(\n]){0,80}(?:$|,\snot\b)))|,?\s+(?:because|since)\b|,\s+(?:which(?!\s(?:gives?|makes?|leaves?|yields?|totals?)\s[*_$\\(]{0,3}\d)|compared|versus|followed|(?:up|down)\s+from)\b|,\s+as\b(?!\s(?:well|required|desired|claimed))|,\s*(?:当|此时|其中)|,\s+(?:and\s+)?not\b|,?\s+(?:rather\s+than|instead\s+of|as\s+opposed\s+to)\b",
     re.IGNORECASE,
 )
 """As in ", because ...", ", which ..." and ", not ..."."""

@@ -98,10 +98,11 @@ def closing_option(text: str) -> Reading | None:
         if not matches or len({match["letter"] for match in matches}) > 1:
             continue
         begin, letter_end = matches[-1].span("letter")
+        clause_begin = matches[-1].start() if matches[-1][0].startswith("but ") else sentence_begin
         if (
             matches[-1].start() >= sentence_begin
             and not _NOT_BEFORE.search(text, sentence_begin, matches[-1].start())
-            and not _DENIES_OR_DOUBTS.search(matches[-1].re.sub("", text[sentence_begin:end]))
+            and not _DENIES_OR_DOUBTS.search(matches[-1].re.sub("", text[clause_begin:end]))
             and not _DENIES_OR_NAMES_ANOTHER.search(text, matches[-1].end(), end)
             and statement_mood.mood(text, begin, matches[-1].end()) == "asserted"
         ):

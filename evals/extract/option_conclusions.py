@@ -189,7 +189,7 @@ def _read_supports(text: str, begin: int, word: str) -> CueReading | None:
 _read_after_supports = after_link(r"(?:\s+(?:option|choice)\b)?", is_strong=False)
 CONCLUSIONS: dict[str, OptionCueReader] = {
     "it": read_it,
-    "mark": read_answer_verb,
+    **dict.fromkeys(("mark", "tick", "circle"), read_answer_verb),
     "exception": _read_exception,
     "except": _read_except,
     **dict.fromkeys(("one", "fit", "match", "value", "hypothesis", "explanation"), _read_right_one),
@@ -208,6 +208,7 @@ CONCLUSIONS: dict[str, OptionCueReader] = {
     **dict.fromkeys(
         ("结论", "结果"), after_link(r"\s*(?:是|为|:)", is_strong=False)
     ),  # "conclusion", "result"
+    "猜": after_link(r"(?:是|选)?", is_strong=False),  # "guess"
     "namely": after_link(r",?", is_strong=False),
 }
 """Cue word -> its reader; the words are searched for only near the start and the end of a reply."""

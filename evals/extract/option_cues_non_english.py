@@ -14,7 +14,7 @@ from evals.extract.statements import CueReading, Statement
 # --- Chinese ------------------------------------------------------------------------------------------------
 
 _CHINESE_SUBJECT = lazy_pattern(
-    r"(?:选项|选|项|答案)?\s*[*_]{0,2}[(（]?(?P<letters>(?<![A-Za-z0-9])[A-Z](?:\s*[、,和与及]\s*(?:选项)?[A-Z](?![A-Za-z0-9]))*)[)）]?[*_]{0,2}\s*(?:[两三四]?选?项)?(?:的)?(?:才|都|均|皆)?(?:说法|描述|表述)?(?:才|都|均|皆)?(?:是|为)?(?:唯一|最为?|更|较|比较)?$"
+    r"(?:选项|选|项|答案)?\s*[*_]{0,2}[(（]?(?P<letters>(?<![A-Za-z0-9])[A-Z](?:\s*[、,和与及]\s*(?:选项)?[A-Z](?![A-Za-z0-9]))*)[)）]?[*_]{0,2}\s*(?:[(][^()\n]{1,20}[)])?(?:[两三四]?选?项)?(?:的)?(?:才|都|均|皆)?(?:说法|描述|表述)?(?:才|都|均|皆)?(?:是|为)?(?:唯一|最为?|更|较|比较)?$"
 )
 """The letters before a predicate, as in "选项C的说法是" ("the claim of option C is")."""
 _AFTER_CHOSEN = lazy_pattern(r"(?:项|择|出|选)?\s*(?:答案|选项|项)?(?:应该|应|就)?(?:是|为|:)?")
@@ -177,7 +177,7 @@ def read_option_in_other_language(text: str, begin: int, word: str) -> CueReadin
 _NOUN = r"(?:antwort|aussage|option|lösung|réponse|proposition|opción|respuesta|alternativa|letra|opzione|risposta|lettera|opção|resposta|вариант|ответ|утверждение)"
 _ARTICLE = r"(?:\s+(?:die|la|le|el|il|a|à|por|pour|für|per|l['’]))*"
 _ADVERB = r"(?:\s+(?:also|somit|daher|demnach|damit|folglich|hier|nur|donc|quindi|portanto|dunque|только))*"
-_IS_CORRECT = rf"\s+(?:ist|bleibt|является|будет){_ADVERB}{_ARTICLE}(?:\s*{_NOUN})?"
+_IS_CORRECT = rf"\s+(?:ist|sind|bleibt|является|будет){_ADVERB}{_ARTICLE}(?:\s*{_NOUN})?"
 _CHOOSES = rf"{_ADVERB}{_ARTICLE}(?:\s*{_NOUN})?"
 _WRONG_AFTER = lazy_pattern(
     r"[)*_]{0,3}\s+(?:ist|est|es|é|è)?\s*(?:nicht|falsch|fals[ao]|faux|fausse|incorrect|errad|sbagliat|невер|не\b|no\b|non\b|là\s+sai|không)",

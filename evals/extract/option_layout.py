@@ -18,7 +18,7 @@ from evals.extract.statements import Form
 from evals.extract.visible import visible
 
 _SINGLE_LETTER_LINE = lazy_pattern(
-    r"(?:[\s*_#]*(?:the\s+|my\s+)?(?:final(?:\s+(?:decision|selection|pick|verdict|response))?|response|sol(?:ution)?|result|correct|conclusion|verdict|output|prediction|decision|selected|selection|key|a(?=:\s+[*_(]{0,3}[a-z][*_).]{0,3}$)|tl;?dr|bottom\s+line|elimination)\b)?"
+    r"(?:[\s*_#]*(?:the\s+|my\s+)?(?:final(?:\s+(?:decision|selection|pick|verdict|response))?|response|sol(?:ution)?|result|correct|conclusion|verdict|output|prediction|decision|selected|selection|key|a(?=:\s+[*_(]{0,3}[a-z][*_).]{0,3}$)|q(?:uestion)?\s?\d{1,2}|hmm|yes|ok(?:ay)?|alright|well|sure|boxed|tl;?dr|bottom\s+line|elimination)\b)?"
     rf"(?:</?(?:b|i|p|em|strong|u|span|div|h\d)>|[{MARKS}|—–-]|=>|->|[→⇒⟹➜➔∴]|{COMMANDS}|{FILLER_PATTERN}|(?:option|choice|letter|picture|figure|image|diagram|graph|panel|shape|pattern)\b|选项?)*+(?P<letter>[A-Za-z])(?P<close>[\s*_`~$|\"'”’»>)\]}}）】」』.。:;,!]|\\[)\]}}]|</?(?:s|br|b|i|p|em|strong|u|span|div|h\d)>)*",
     re.IGNORECASE,
 )
@@ -27,7 +27,7 @@ _CLOSING_PREDICATE = lazy_pattern(
 )
 """As in "... so the answer must be (B)."."""
 _LAST_LABEL = lazy_pattern(
-    r"(?:[.!?。]\s*[*_]*(?:\(|\[\[)(?P<bracketed>[A-Z])(?:\)|\]\])|[.!?]\s+(?:[*_]*(?P<alone>[A-Z])[*_]*\.|\*\*(?P<only>[A-Z])\*\*)|(?:[→⇒⟹➜➔➡]\ufe0f?|=>|->)\s*(?:[*_]{2}\(?(?P<bold>[A-Z])\)?[*_]{2}|\((?P<arrow>[A-Z])\))|(?:(?<=[A-Za-z\d%/.]{3})|(?<=[✓✔✅✗✘❌])|(?<=[a-z]{2})|(?<=[.。]))\s(?:[→⇒⟹➜➔]|[=-]>)\s(?P<plain>[A-Z])|(?<=[a-z]{3})[*_]{0,2}:\s[*_(]{0,3}(?P<colon>[A-Z])\)?|(?:[→⇒⟹➜➔]|=>)\s(?:option|choice)\s[*_(]*(?P<named>[A-Z])\)?|\s—\s?(?P<dash>[A-Z])\.?)[*_.\s]*$"
+    r"(?:[.!?。]\s*[*_]*(?:\(|\[\[)(?P<bracketed>[A-Z])(?:\)|\]\])|[.!?]\s+(?:[*_]*(?P<alone>[A-Z])[*_]*\.|\*\*(?P<only>[A-Z])\*\*)|(?:[→⇒⟹➜➔➡]\ufe0f?|=>|->)\s*(?:[*_]{2}\(?(?P<bold>[A-Z])\)?[*_]{2}|\((?P<arrow>[A-Z])\))|(?:(?<=[A-Za-z\d%/.]{3})|(?<=[✓✔✅✗✘❌])|(?<=[a-z]{2})|(?<=[.。]))\s(?:[→⇒⟹➜➔]|[=-]>)\s(?P<plain>[A-Z])|(?<=[a-z]{3})[*_]{0,2}:\s[*_(]{0,3}(?P<colon>[A-Z])\)?|(?:[→⇒⟹➜➔]|=>)\s(?:option|choice)\s[*_(]*(?P<named>[A-Z])\)?|\s—\s?(?P<dash>[A-Z])\.?|(?:\bFinish|\bfinal_answer|\bsubmit|\bprint)[\[(][\"']?(?P<call>[A-J])[\"']?[\])]|\{\s*\"\w{3,12}\":\s*\"(?P<field>[A-J])\"\s*\})[*_.\s]*$"
 )
 """As in "So the pressure rises. (C)", "No other has pigments. C." and "E = 37.5 kJ/mol → **C**"."""
 _EXCLUDES = lazy_pattern(
@@ -47,6 +47,7 @@ _FOLLOWS_BRACKETED = lazy_pattern(r"\([A-Z]\),?\s(?:and|or)\s[^,.;:()\n]{0,40}$"
 """As in "the mitochondrion (A) and the nucleus "."""
 _LETTER_WITH_COMMENT = lazy_pattern(
     r"[\s*_(\[\"'$]*([A-Z])[)\]*_\"'$]*,?\s*(?:(?:and\s+|but\s+)?\(?(?:not|over|rather\s+than|instead\s+of)\s+[*_(\[]*[A-Z]\b[^?\n]{0,40}"
+    r"|\([\u4e00-\u9fff]{1,20}\)[.。*_\s]*|[(\[](?:(?:with\s+)?(?:confidence|probability)[:\s][^()\[\]\n]{1,20}|(?:very\s)?(?:high|medium|moderate|low)\sconfidence|~?\d{1,3}\s?%[^()\[\]\n]{0,20})[)\]][.*_\s]*"
     r"|\(?(?:(?:is\s+)?(?:my|the)\s+)?(?:final\s+answer|definitely|certainly|clearly|obviously|probably|undoubtedly|without\s+(?:a\s+)?doubt|hands\s+down|for\s+sure|most\s+likely|no\s+doubt|i\s+(?:think|believe|guess))\)?[.!*_\s]*)$",
     re.IGNORECASE,
 )
@@ -156,7 +157,7 @@ def _read_text_then_letter(line: re.Match[str], offset: int, parser: OptionParse
 
 
 _MARKED_LINE = lazy_pattern(
-    r"\s*(?:[-*•]\s+)?(?:\*\*|__)[(\[]?[A-Z][.):\]][^*\n]*(?:\*\*|__)\s*|[^\n]*(?:<-{1,2}|←|⟵|⬅\ufe0f?)\s*(?:this|(?:the\s)?(?:correct|right|answer))\b[^\n]{0,20}",
+    r"\s*(?:[-*•]\s+)?(?:\*\*|__)[(\[]?[A-Z][.):\]][^*\n]*(?:\*\*|__)\s*(?:\|[^\n]*)?|[^\n]*(?:<-{1,2}|←|⟵|⬅\ufe0f?)\s*(?:this|(?:the\s)?(?:correct|right|answer))\b[^\n]{0,20}",
     re.IGNORECASE,
 )
 """An option in bold type, or with an arrow from "correct"."""
@@ -164,9 +165,14 @@ _MARKED_LINE = lazy_pattern(
 
 def _read_marked_option(lines: list[re.Match[str]], offset: int, count: int) -> Reading | None:
     """Read the only option of a complete list that is in bold type or has an arrow."""
-    labels = [(line, label) for line in lines if (label := LABEL.match(line[0]))]
-    letters = [label["bracketed"] or label["bare"] for _, label in labels]
-    marked = [(line, label) for line, label in labels if _MARKED_LINE.fullmatch(line[0])]
+    starts = [len(line[0]) - len(line[0].lstrip("| ")) for line in lines]
+    labels = [
+        (line, label, start)
+        for line, start in zip(lines, starts, strict=True)
+        if (label := LABEL.match(line[0], start))
+    ]
+    letters = [label["bracketed"] or label["bare"] for _, label, _ in labels]
+    marked = [(line, label) for line, label, start in labels if _MARKED_LINE.fullmatch(line[0], start)]
     if len(marked) != 1 or count < 3 or letters != [chr(ord("A") + i) for i in range(count)]:
         return None
     ((line, label),) = marked
@@ -188,6 +194,8 @@ def _read_only_true_option(text: str, count: int) -> Reading | None:
 def _read_edge_label(lines: list[re.Match[str]], offset: int, parser: OptionParser) -> Reading | None:
     """Read the only letter that labels a line, if it labels the first or the last line."""
     labels = {i: label for i, line in enumerate(lines) if (label := LABEL.match(line[0]))}
+    if len(lines) > 2 and parser.letter_with_own_text(lines[0][0]):  # then why each other option is wrong
+        labels = {i: label for i, label in labels.items() if i == 0 or not _CALLS_WRONG.match(lines[i][0])}
     letters = {label["bracketed"] or label["bare"] for label in labels.values()}
     introduced = [i for i in labels if i and lines[i - 1][0].rstrip(" *_").endswith(":")]
     indices = [i for i in (0, len(lines) - 1, *introduced) if i in labels]
@@ -204,7 +212,7 @@ def _read_edge_label(lines: list[re.Match[str]], offset: int, parser: OptionPars
         return None
     if index > 0 and _CALLS_WRONG.match(lines[index][0]):
         return None
-    if index == 0 and (_EXCLUDES.match(line) or _DENIES_OR_LEAVES_OPEN.match(line)):
+    if index == 0 and (_EXCLUDES.match(line, labels[index].end()) or _DENIES_OR_LEAVES_OPEN.match(line)):
         return None
     if parser.has_other_gloss(lines[index][0][:MAX_GLOSS_CHARS], max(letters)):
         return None

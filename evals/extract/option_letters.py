@@ -29,11 +29,13 @@ _NOT_A_LETTER = (
 _CLOSING_MARKS = r"(?P<close>(?:[*_`~$\"'”’»)\]}）】」』》]|\\[)\]}])*+)"
 _FIRST_LETTER = lazy_pattern(rf"{_PREFIX}(?P<letter>[A-Za-z]){_NOT_A_LETTER}{_CLOSING_MARKS}", re.IGNORECASE)
 _NEXT_LETTER = lazy_pattern(
-    r"(?:\s|\\[,;:! ]|\\(?:text\w*|mathrm|mbox)\s*\{)*+(?:,|;|/|&|、|，|\band\b(?:\s?/\s?or\b)?|\bor\b|和|或|与|及)(?:\s*+(?:and|or|also|possibly|perhaps|maybe|even)\b)*+"
+    r"(?:\s\([^()\n]{2,60}\))?(?:\s|\\[,;:! ]|\\(?:text\w*|mathrm|mbox)\s*\{)*+(?:,|;|/|&|、|，|\band\b(?:\s?/\s?or\b)?|\bor\b|\b(?:und|et|y)\b|和|或|与|及|と|와|과)(?:\s*+(?:and|or|also|possibly|perhaps|maybe|even)\b)*+"
     r"(?P<prefix>(?:[\s*_`$\"'(\[{}（【]|\\[,;:! ]|\\(?:text|mathrm|mathbf)\b|\b(?:option|choice)\b)*+)"
     rf"(?P<letter>[A-Za-z]){_NOT_A_LETTER}{_CLOSING_MARKS}",
     re.IGNORECASE,
 )
+_GLOSS = lazy_pattern(r"\s\([^()\n]{2,60}\)")
+"""The option's text in brackets after its letter."""
 _OR = lazy_pattern(r"\s*(?:or\b|或)", re.IGNORECASE)
 _LETTER_RUN = lazy_pattern(rf"{_PREFIX}(?P<run>[A-Z]{{2,10}})(?![A-Za-z0-9])")
 _STATEMENT_END = lazy_pattern(
@@ -45,7 +47,7 @@ CLAUSE_END = lazy_pattern(
 )
 """The end of a statement whose letter is unmarked: a full stop, the end of the line, the start of a reason or contrast."""
 _CONTINUATION = lazy_pattern(
-    r"\s+(?:because|since|as|and|or|which|for|due|based|given|so|but|while|where|according|by|both|are|here|though|over|instead|rather|after|from)\b|\s*[(（—–,:;.\-\n]|\s*[和或与及、]",
+    r"\s+(?:because|since|as|and|or|und|et|y|which|for|due|based|given|so|but|while|where|according|by|both|are|here|though|over|instead|rather|after|from)\b|\s*[(（—–,:;.\-\n]|\s*[和或与及、と와과]",
     re.IGNORECASE,
 )
 _CLAUSE_START = lazy_pattern(r"\s+(?:because|since|as|are|both|which)\b")
@@ -123,7 +125,10 @@ def _continues_list(text: str, next_letter: re.Match[str]) -> bool:
     """Return whether the next letter belongs to the list rather than to a new clause."""
     if next_letter["letter"].islower():
         return next_letter["prefix"].endswith("(")
-    if _STATEMENT_END.match(text, next_letter.end()) or _NEXT_LETTER.match(text, next_letter.end()):
+    gloss = _GLOSS.match(text, next_letter.end())
+    if _STATEMENT_END.match(text, gloss.end() if gloss else next_letter.end()) or _NEXT_LETTER.match(
+        text, next_letter.end()
+    ):
         return True
     if next_letter["letter"] not in "AI" and _OR.match(text, next_letter.start()):
         return True

@@ -61,9 +61,10 @@ LABEL = lazy_pattern(
 MAX_GLOSS_CHARS = 200
 """Maximum number of characters of a line that are compared with the text of the option that its letter names."""
 _OF_NO_HELP = lazy_pattern(
-    r"\bmy\s+favou?rite\b|\b(?:does\s+not|doesn['’]t|will\s+not|won['’]t|cannot|can['’]t)\s+(?:really\s+)?help\b",
+    r"\bmy\s+favou?rite\b|\b(?:question|problem|stem|prompt)\s+(?:only\s+)?(?:mentions?|refers\s+to|talks\s+about)\b|\b(?:does\s+not|doesn['’]t|will\s+not|won['’]t|cannot|can['’]t)\s+(?:really\s+)?help\b",
     re.IGNORECASE,
 )
+_MAX_LINES_CHARS = 4_000
 _BULLET = lazy_pattern(r"\s*(?:[-–—•]|\d[.)])\s+(?=[*_(]{0,3}[A-Z]\b)")
 _COMBINING_WORD = lazy_pattern(r"\b(?:and|only|both|or|neither|alone)\b", re.IGNORECASE)
 _ROMAN = lazy_pattern(r"\b(?:I{1,3}|I?V|VI{1,3})\b")
@@ -153,7 +154,23 @@ class OptionParser:
             read_layout(text, self._parse_unstated_option)
             or self._read_sentence_end(text)
             or self._read_yes_no(text)
+            or self._read_first_line(text)
         )
+
+    def _read_first_line(self, text: str) -> Reading | None:
+        """Read a first line that is the text of an option, if no other line is that of another one."""
+        lines = [line for line in text[:_MAX_LINES_CHARS].splitlines() if line.strip()]
+        letters = {self.options.letter_of_exact_text(line) for line in lines}
+        first = self.options.letter_of_exact_text(lines[0]) if len(lines) > 1 else None
+        if (
+            first is None
+            or letters - {None, first}
+            or lines[0].lstrip()[0] == "#"
+            or lines[1].lstrip()[0].islower()
+        ):
+            return None
+        begin = text.find(lines[0])
+        return Reading(first, "whole", begin, begin + len(lines[0]))
 
     def _read_yes_no(self, text: str) -> Reading | None:
         """Read the yes or no of a reply if the options are just these, or true and false."""

@@ -28,7 +28,8 @@ _INVERSE_UNIT = lazy_pattern(
 )
 """As in "m s^{-1}"."""
 _ARTICLE = lazy_pattern(
-    r"(?:the|a|an|option|choice|answer|(?:it|they)(?:\s+(?:is|are|will(?:\s+be)?))?)\s+(?=\S)", re.IGNORECASE
+    r"(?:(?:that|because|since)\s+(?=\S))?(?:(?:the|a|an|option|choice|answer|(?:it|they)(?:\s+(?:is|are|will(?:\s+be)?))?)\s+(?=\S))?",
+    re.IGNORECASE,
 )
 _LABEL = lazy_pattern(r"[(\[]?([A-Z])[)\]]?\s*[.:)、．]\s*(?=\S)")
 _NONE_OF_THEM = lazy_pattern(
@@ -78,7 +79,7 @@ EMPHASISED_START = lazy_pattern(
     r"\s*(?P<mark>\*\*|`)(?P<answer>[^*`\n]{1,200})(?P=mark),\s(?!\W{0,3}(?:or|and|but|perhaps|maybe|not|which\s+is\s+(?:wrong|incorrect|not))\b)[^*`\n]*\Z"
 )
 """As in "**CC(C)=O**, acetone"."""
-_ASCII_DIGITS = str.maketrans("₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹₊₋⁺⁻", "01234567890123456789+-+-")
+_ASCII_DIGITS = str.maketrans("₀₁₂₃₄₅₆₇₈₉⁰¹²³⁴⁵⁶⁷⁸⁹₊₋⁺⁻⁄", "01234567890123456789+-+-/")
 _HENCE = lazy_pattern(
     r"\b(?:so|hence|therefore|thus|i\.e\.|namely)\b[\s,:]*(?:it\s+is\s+|the\s+|is\s+)?[\"'“‘]?$",
     re.IGNORECASE,
@@ -123,7 +124,9 @@ class Options:
         ):
             versions.append(calculation["result"])
         if "≈" in statement or "\\approx" in statement:
-            versions.append(_ROUNDED.split(statement, maxsplit=1)[0])
+            exact, rounded = _ROUNDED.split(statement, maxsplit=1)
+            is_symbol = not any(c.isdigit() for c in exact) and statement.count("$") % 2 == 0
+            versions.append(rounded if is_symbol else exact)
         if predicate := _PREDICATE.match(statement):
             versions.append(predicate["result"])
         if plural := _PLURAL.search(statement):
@@ -145,7 +148,14 @@ class Options:
             statement = QUALIFIER.sub("", statement)
         for version in shortened_answers(statement):
             number = _parse_number(normalise_text(version).casefold().removesuffix(self._unit))
-            indices = [i for i, option in enumerate(self._numbers) if number is not None and option == number]
+            readings = [number, (number[0] / 100, "")] if number and number[1] == "%" else [number]
+            if (
+                number
+                and _UNIT_OF_LENGTH_OR_TIME.fullmatch(number[1])
+                and not any(n and n[1] for n in self._numbers)
+            ):
+                readings.append((number[0], ""))
+            indices = [i for i, option in enumerate(self._numbers) if option and option in readings]
             if indices:
                 return chr(ord("A") + indices[0]) if len(indices) == 1 else None
         return None
@@ -284,6 +294,10 @@ def _without_common_unit(options: Sequence[str]) -> tuple[list[str], str]:
     return (texts, units.pop()) if len(units) == 1 else (list(options), "")
 
 
+_UNIT_OF_LENGTH_OR_TIME = lazy_pattern(
+    r"(?:[cmk]?m|in|ft|inches|feet|units?|(?:square|cubic)units?|[cmk]?m[23²³]|s|min|h|hours?|minutes?|seconds?|days?|years?|°)"
+)
+"""A unit that may be stated with the number of an option that has none."""
 _MAX_QUANTITY_CHARS = 40
 """Maximum length of a statement that consists of a quantity after "about"."""
 QUALIFIER = lazy_pattern(
@@ -292,8 +306,6 @@ QUALIFIER = lazy_pattern(
 _NUMBER = lazy_pattern(
     r"(?P<number>[-+]?(?:\d{1,3}(?:,\d{3})+|\d{1,15})(?:\.\d{1,15})?)(?P<unit>[^\d,.:/×·*^=+-][^\d]{0,29})?"
 )
-
-
 _FRACTION_OF_DIGITS = lazy_pattern(r"(-?[0-9]{1,9})/([1-9][0-9]{0,8})")
 
 

@@ -9,7 +9,7 @@ from evals.extract.lazy_pattern import lazy_pattern
 
 _NONEMPTY_LINE = lazy_pattern(r"[^\n]+")
 _NEXT_OPTION = lazy_pattern(
-    r"(?<=[;,。；])\s*(?=[A-Z]\s*(?:选?项)?:?\s*(?:说法|描述|表述)?(?:是|为)?(?:正确|对|错|不正确|不对))|(?<=[.;,。；])\s+(?=[*_(\[]{0,3}(?:[Oo]ption\s+)?[*_(\[]{0,3}[A-Z][*_)\]]{0,3}\s*(?:[.:)=]|[—–-]\s|is\b|[✓✔✅☑✗✘❌]))"
+    r"(?<=[;；])\s*(?=[A-Z]\s*选?项)|(?<=[;,。；])\s*(?=[A-Z]\s*(?:选?项)?:?\s*(?:说法|描述|表述)?(?:是|为)?(?:正确|对|错|不正确|不对))|(?<=[.;,。；])\s+(?=[*_(\[]{0,3}(?:[Oo]ption\s+)?[*_(\[]{0,3}[A-Z][*_)\]]{0,3}\s*(?:[.:)=]|[—–-]\s|is\b|[✓✔✅☑✗✘❌]))"
 )
 _RIGHT, _WRONG = r"[✓✔✅☑🟢]|\[x\]", r"[✗✘❌✖🔴]|\[ \]"
 _OPTION_LINE = lazy_pattern(
@@ -18,11 +18,12 @@ _OPTION_LINE = lazy_pattern(
 )
 _TICK_OR_CROSS = lazy_pattern(rf"(?P<tick>{_RIGHT})|(?P<cross>{_WRONG})")
 _VERDICT_WORD = lazy_pattern(
-    r"(?:[.:)|—–=-]|\bis\b|选?项)*+[\s*_|:]*+(?:is\s+)?(?:(?:(?P<tick>true|correct|yes|right|valid)|(?P<cross>false|incorrect|wrong|no|not\s+\w+|invalid))\b|(?:说法|描述|表述)?(?:是|为)?(?:(?P<right>正确|对)|(?P<wrong>错误?|不正确|不对)))(?P<after>[^\n]*)",
+    r"(?:[.:)|—–=-]|\bis\b|选?项)*+[\s*_|:]*+(?:[,，]\s*[^,，;；。\n]{1,20}[,，]\s*)?(?:is\s+)?(?:(?:(?P<tick>true|correct|yes|right|valid)|(?P<cross>false|incorrect|wrong|no|not\s+\w+|invalid))\b|(?:说法|描述|表述)?(?:是|为)?(?:(?P<right>正确|对)|(?P<wrong>错误?|不正确|不对)))(?P<after>[^\n]*)",
     re.IGNORECASE,
 )
 _CLOSING_VERDICT = lazy_pattern(
-    r"[^\n]*(?:\s[—–-]|[:→])\s*[*_]*(?:(?P<tick>true|correct)|(?P<cross>false|incorrect))\b[*_]*[.;]?\s*$"
+    r"[^\n]*(?:\s[—–-]|[:→.])\s*[*_]*(?:(?P<tick>true|correct)|(?P<cross>false|incorrect|not\s(?:true|correct)))\b[*_]*[.;]?\s*$"
+    r"|[^\n]{1,80}?[*_]*\s[—–-]\s+[*_]*(?:(?P<agreed>yes|true|correct)|(?P<denied>no|false|incorrect))[*_]*[,.;:]\s[^\n]*$"
     r"|(?:(?!\b(?:yes|no|true|false)\b)[^\n])*\|\s*[*_]*(?:(?P<yes>yes|true)|(?P<no>no|false))\b[*_]*\s*\|?\s*$",
     re.IGNORECASE,
 )
@@ -77,7 +78,7 @@ def _parse_verdict(piece: str, piece_begin: int, count: int) -> OptionVerdict | 
     if word is not None and not marks:
         marks = {"tick" if word["tick"] or word["right"] else "cross"}
     if closing is not None:
-        marks = {"tick" if closing["tick"] or closing["yes"] else "cross"}
+        marks = {"tick" if closing["tick"] or closing["yes"] or closing["agreed"] else "cross"}
     if len(marks) != 1:
         return None
     return OptionVerdict(item["letter"], piece_begin + item.start("letter"), marks == {"tick"})

@@ -50,7 +50,7 @@ _COUNTERFACTUAL = lazy_pattern(
 )
 _IF_CLAUSE_START = lazy_pattern(r"(?:^|\b(?:and|so)\s|[,:]\s?)\W*(?:if|had|were)\b")
 _BEFORE_GUESS = lazy_pattern(
-    r"\bif\s(?:i|we)\s(?:(?:had|have|must|were\sforced|am\sforced)\s)?(?:to\s)?(?:guess|choose|pick|estimate|answer|commit|bet)\b(?:\s(?:one|a\s(?:value|number)))?,?|\bif\spressed,?"
+    r"\bif\s(?:i|we)\s(?:(?:had|have|must|were\sforced|am\sforced)\s)?(?:to\s)?(?:guess|choose|pick|estimate|answer|commit|bet)\b(?:\s(?:one|a\s(?:value|number)))?,?|\bif\spressed,?|如果(?:必须|一定要|非要)(?:选择?|猜|回答)(?:一个)?[,，]?"
 )
 """As in "if I had to guess", which is not a condition."""
 _WOULD_BEFORE = lazy_pattern(
@@ -115,7 +115,7 @@ def mood(text: str, begin: int, end: int, *, link: str = "") -> Mood:
     clause = context = text[max(0, begin - MAX_CONTEXT_CHARS) : begin].lower()
     for clause_end in _CLAUSE_END.finditer(context):
         clause = context[clause_end.end() :]
-    if "if " in clause:
+    if "if " in clause or "如果" in clause:
         clause = _BEFORE_GUESS.sub("", clause)
     if concession := _CONCESSION.match(clause):
         clause = clause[concession.end() :]

@@ -64,7 +64,7 @@ _SIGN = rf"{_FORMATTING}\s{{0,3}}(?P<mark>[:：=]|[-=]>|[→⇒⟹➜➔➡👉]
 _LINK = rf"(?:{_SIGN}|(?P<verb>{_VERB})(?:{_FORMATTING}\s{{0,3}}(?P<colon>[:：]))?|(?P<line>{_FORMATTING}[^\S\n]*\n))"
 """The text between a noun such as "answer" and the answer itself."""
 _ENGLISH_LINK = lazy_pattern(
-    rf"s?(?:_[a-z]{{1,10}})?(?:\s+(?:choice|option|letter|value|key))?(?:\s*\([^()\n]{{0,40}}\))?"
+    rf"s?(?:_[a-z]{{1,10}})?(?:\s+(?:choice|option|letter|value|key))?(?:\s*[(\[][^()\[\]\n]{{0,40}}[)\]])?"
     rf"(?:\s+(?:to(?!\s[*_(]{{0,3}}(?-i:[A-J])\b)|for|of|in|among|from|here|that|we|with|you|you['’]re|i)\b[^.\n:?!]{{0,100}}?|,\s(?!(?:if|when|unless|provided|assuming|according|some|many|most|they|he|she|say)\b)[^.,\n:?!]{{1,40}},)??{_LINK}",
     re.IGNORECASE,
 )
@@ -88,7 +88,7 @@ _CLOSING_LINK = lazy_pattern(r"(?P<verb>\s+)(?=[*_$]{0,3}[A-Z][*_$]{0,3}\.?\s*$)
 """As in "... translates it. Answer B." and "27/64 ⟹ answer D" at the end of a reply."""
 _LINE_START = lazy_pattern(r"(?:^|\n)[\s*_#>-]*(?:(?:my|the|final|correct|best)\s+)*$", re.IGNORECASE)
 _HEADING_START = lazy_pattern(
-    r"(?:^|\n|[.!?;:→⇒⟹]\s)[\s*_#>-]*(?:(?:my|the|final|correct|best)\s+)*$", re.IGNORECASE
+    r"(?:^|\n|[.!?;:,→⇒⟹]\s)[\s*_#>-]*(?:(?:my|the|final|correct|best)\s+)*$", re.IGNORECASE
 )
 _SENTENCE_END = lazy_pattern(
     r"\n|[.!?](?!\s(?:[=×·+/]|\\(?:cdot|times)\b))(?=[\s*_)\]\"'”’]|$)|[。；！？]|(?<=[\d$])[:：](?=\s[a-z])"
@@ -289,7 +289,7 @@ def _match_link(text: str, word: str, begin: int, end: int, limit: int) -> re.Ma
 @cache
 def _non_english_link_pattern(link: str) -> re.Pattern[str]:
     return re.compile(
-        rf"(?:\s+(?:correcta|correcte|corretta|correta|exacta|exacte|exata|esatta|giusta|juste|certa|final|finale|definitiva))?(?:\s*\([^()\n]{{0,40}}\))?(?:(?P<verb>{link})(?:\s*(?P<colon>[:：]))?|{_SIGN}|(?P<line>{_FORMATTING}[^\S\n]*\n)|】|[^\S\n]+(?=[*_(]{{0,3}}[A-Z\d]\w{{0,3}}[*_)]{{0,3}}[.。]?\s*(?:\n|$)))",
+        rf"(?:\s+(?:correctas?|correctes?|corrett[ae]|corretas?|exactas?|exactes?|exatas?|esatt[ae]|giust[ae]|justes?|certas?|finale?|definitiva))?(?:\s*\([^()\n]{{0,40}}\))?(?:(?P<verb>{link})(?:\s*(?P<colon>[:：]))?|{_SIGN}|(?P<line>{_FORMATTING}[^\S\n]*\n)|】|[^\S\n]+(?=[*_(]{{0,3}}[A-Z\d]\w{{0,3}}[*_)]{{0,3}}[.。]?\s*(?:\n|$)))",
         re.IGNORECASE,
     )
 

@@ -17,14 +17,14 @@ MAX_CHARS = 100_000
 _MAX_WORDS = 2_000
 """Maximum number of "yes" and "no" that are examined, from the end of a reply without an answer statement."""
 _HEDGE = r"(?:(?:most\s+)?(?:likely|probably|possibly|definitely|certainly|clearly|almost\s+certainly|surely|i\s+(?:think|believe|would\s+say|say)|it\s+is|that\s+is|this\s+is|it['’]s|the\s+(?:answer|statement|claim|assertion)\s+is)[,:\s]+){0,3}"
-_YES_ELSEWHERE = r"ja|oui|sí|sì|sim|да|はい|네|예"
-_NO_ELSEWHERE = r"nein|non|não|nee|нет|いいえ|아니요|아니오"
+_YES_ELSEWHERE = r"ja|oui|sí|sì|sim|да|はい|네|예|vrai|verdader[oa]|verdadeir[oa]|vero|richtig|wahr|верно|正しい(?:です)?|맞습니다|맞다"
+_NO_ELSEWHERE = r"nein|non|não|nee|нет|いいえ|아니요|아니오|faux|falso|falsch|неверно|正しくありません|[誤误]り(?:です)?|틀렸습니다"
 """Yes and no in languages other than English and Chinese."""
 _YES = rf"yes|yep|yeah|true|correct|right|affirmative|holds|是的?|对的?|正确|有|能|可以|真|成立|会|{_YES_ELSEWHERE}"
 _NO = rf"no|nope|(?:(?:very|highly|extremely|most|quite)\s)?unlikely|improbable|not|false|incorrect|wrong|untrue|negative|不是|不对|不能|不会|不正确|否|不|错误?|没有|假|不成立|{_NO_ELSEWHERE}"
 _STATED = lazy_pattern(rf"\W{{0,6}}{_HEDGE}(?:(?P<no>{_NO})|(?P<yes>{_YES}))(?![\w/'’-])", re.IGNORECASE)
 _STATED_CHINESE = lazy_pattern(
-    r"\W{0,6}(?:(?P<no>不是|不对|不能|不会|不正确|否|不|错误?|没有|假)|(?P<yes>是的?|对的?|没错(?![^。\n]{0,80}但)|正确|真|成立))(?=[\s,，。.;；!！:：、()（）]|$)"
+    r"\W{0,6}(?:(?:所以|因此|因而|故)[,，]?)?(?:(?P<no>不是|不对|不能|不会|不正确|否|不|错误?|没有|假)|(?P<yes>是的?|对的?|没错(?![^。\n]{0,80}但)|正确|真|成立))(?=[\s,，。.;；!！:：、()（）]|$)"
 )
 _WITHOUT_VERDICT = r"(?i)\s+(?:data|information|answer|idea|clue|conclusion|verdict)\b"
 """What lacks if "no" is not an answer."""
@@ -69,10 +69,24 @@ _CLOSING_VERDICT = lazy_pattern(
     r"|(?:(?<=\?)\s+|\A\W*(?:(?:yes|no|indeed),?\s+)?)[*_]*(?:it|they|this|that)\s+(?:does|do|is|are|has|was|were)(?P<short_no>\s+not|n['’]t)?\W*$"
     r"|(?:说法|断言|陈述|结论|描述)(?:(?!是否|能否)[^,,。\n]){0,12}?(?P<mismatch>不)?(?:符合|一致|相符|吻合|符)(?:(?!无法|不能)[^,,。\n]){0,8}\W*$"
     r"|(?:图表?|数据|图中)[^,,。\n]{0,12}?与[^,,。\n]{0,6}(?:说法|断言|陈述|描述)(?P<differs>不|并不)?(?:一致|相符|吻合|符合)\W*$"
+    r"|(?:图表?|数据)[^,,。\n]{0,6}?(?P<unsupporting>并?不|未)?支持(?:该|此|这一?|上述)(?:个|种)?(?:说法|断言|陈述|描述|结论)\W*$"
+    r"|(?:主張|記述|説明|文)は(?:(?P<japanese_no>[誤误]り|間違い|間違って|正しく(?:ない|ありません))|正しい)[^。\n]{0,6}\W*$"
+    r"|\b(?:aussage|behauptung|affirmation|afirmación|afirmação|affermazione|énoncé|enunciado|утверждение)\s+(?:n['’])?(?:(?:ist|est|es|é|è)\s+)?(?:(?P<elsewhere_no>(?:nicht|pas|no|não|non|не)\s[^.,\n]{2,20}|falsch|inkorrekt|fausse|inexacte|falsa|incorrect[ae]?|incorreta|errada|errata|sbagliata|неверно|ложно)|richtig|korrekt|wahr|correcte|vraie|exacte|correcta|verdadera|correta|verdadeira|corretta|vera|esatta|верно|истинно)\W*$"
     r"|(?:说法|断言|陈述|结论|判断|描述)(?:是|为)?(?P<chinese>不?正确|错误|不?对|真|假|不?成立)的?\W*$",
     re.IGNORECASE,
 )
-_DENIALS = ("fails", "denies", "unsupported", "disagrees", "short_no", "mismatch", "differs")
+_DENIALS = (
+    "fails",
+    "denies",
+    "unsupported",
+    "disagrees",
+    "short_no",
+    "mismatch",
+    "differs",
+    "unsupporting",
+    "japanese_no",
+    "elsewhere_no",
+)
 """Groups of `_CLOSING_VERDICT` that deny the statement without a verdict such as "false"."""
 _FALSE_WORDS = frozenset(
     [
