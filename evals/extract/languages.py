@@ -20,7 +20,9 @@ class Language(NamedTuple):
 
 LANGUAGES = {
     "korean": Language(("정답", "답변", "답"), r"(?:은|는|이|안은)(?:\s*\S{1,3}(?:이|가)\s*아니라)?"),
-    "japanese": Language(("正解", "答え", "解答", "回答"), r"(?:は|が)(?:[^\s、。]{1,6}?ではなく[、]?)?"),
+    "japanese": Language(
+        ("正解", "答え", "解答", "回答"), r"(?:は|が|为|是)(?:[^\s、。]{1,6}?ではなく[、]?)?"
+    ),
     "german": Language(
         ("antwort", "lösung", "antworten"), r"\s+(?:ist|lautet|wäre|sind)\b(?:\s+(?:also|daher|somit))?"
     ),

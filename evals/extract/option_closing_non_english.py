@@ -113,7 +113,7 @@ def _pattern(phrases: _Phrases) -> str:
     letter = rf"{_LETTER}{phrases.ending}"
     noun = rf"(?:(?:{phrases.noun})\s*)?"
     return (
-        rf"(?:{_START}|,\s)(?:{phrases.so})\s*,?\s*(?:(?:{phrases.it_is})\s*)?{noun}{letter}{_END}"
+        rf"(?:{_START}|,\s)(?:{phrases.so})\s*[,:]?\s*(?:(?:{phrases.it_is})\s*)?{noun}{letter}{_END}"
         rf"|{_START}(?:{phrases.it_is})\s*{noun}{letter.replace('<letter>', '<named>')}{_END}"
         rf"|{_START}(?:(?:{phrases.so})[,、]?\s*(?:ist\s+)?)?{noun}{_LETTER.replace('<letter>', '<subject>')}\s*(?:{phrases.is_right}){_END}"
         rf"|{_START}(?:(?:{phrases.so})[,、]?\s*)?(?:{phrases.right_is})\s*{noun}{letter.replace('<letter>', '<predicate>')}{_END}"

@@ -47,8 +47,9 @@ _FOLLOWS_BRACKETED = lazy_pattern(r"\([A-Z]\),?\s(?:and|or)\s[^,.;:()\n]{0,40}$"
 """As in "the mitochondrion (A) and the nucleus "."""
 _LETTER_WITH_COMMENT = lazy_pattern(
     r"[\s*_(\[\"'$]*([A-Z])[)\]*_\"'$]*,?\s*(?:(?:and\s+|but\s+)?\(?(?:not|over|rather\s+than|instead\s+of)\s+[*_(\[]*[A-Z]\b[^?\n]{0,40}"
+    r"|\((?![^()\n]*\b(?:not|wrong|incorrect|false|no|maybe|perhaps|might|may|if|unless|or|but|guess)\b)[a-z][^()\n?]{8,80}\)[.\s]*"
     r"|\([\u4e00-\u9fff]{1,20}\)[.。*_\s]*|[(\[](?:(?:with\s+)?(?:confidence|probability)[:\s][^()\[\]\n]{1,20}|(?:very\s)?(?:high|medium|moderate|low)\sconfidence|~?\d{1,3}\s?%[^()\[\]\n]{0,20})[)\]][.*_\s]*"
-    r"|\(?(?:(?:is\s+)?(?:my|the)\s+)?(?:final\s+answer|definitely|certainly|clearly|obviously|probably|undoubtedly|without\s+(?:a\s+)?doubt|hands\s+down|for\s+sure|most\s+likely|no\s+doubt|i\s+(?:think|believe|guess))\)?[.!*_\s]*)$",
+    r"|\(?(?:(?:is\s+)?(?:my|the)\s+)?(?:final\s+answer|definitely|certainly|clearly|obviously|probably|of\s+course|naturally|undoubtedly|without\s+(?:a\s+)?doubt|hands\s+down|for\s+sure|most\s+likely|no\s+doubt|i\s+(?:think|believe|guess))\)?[.!*_\s]*)$",
     re.IGNORECASE,
 )
 """As in "B, not C", "B is my final answer" and "B (probably)"."""
@@ -85,7 +86,8 @@ def read_option_layout(text: str, parser: OptionParser) -> Reading | None:
     if len(lines) == 1 and (letter := parser.letter_with_own_text(lines[0][0])):
         begin = offset + lines[0].start() + _position_of_letter(lines[0][0], letter)
         return Reading(letter, "whole", begin, begin + 1)
-    if len(lines) == 1 and (stated := _LETTER_WITH_COMMENT.match(lines[0][0])) and stated[1].isupper():
+    stated = _LETTER_WITH_COMMENT.match(lines[0][0]) if len(lines) == 1 else None
+    if stated and stated[1].isupper() and not parser.has_other_gloss(lines[0][0], stated[1]):
         begin = offset + lines[0].start() + stated.start(1)
         return Reading(stated[1], "whole", begin, begin + 1)
     for line in (lines[-1], lines[0]):

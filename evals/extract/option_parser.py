@@ -55,7 +55,7 @@ _SENTENCE_END = lazy_pattern(r"[.!?。！？](?=\s)|\n|。")
 _MAX_ANSWER_CHARS = 60
 """Maximum length of an answer line, tag or field that is rejected if it names no option; longer ones are ignored."""
 LABEL = lazy_pattern(
-    r"[\s*_`\"'“#>✅✔✓☑-]*(?:(?i:option|choice)\s+)?(?:[(\[（【](?P<bracketed>[A-Z])[)\]）】]|(?P<bare>[A-Z])(?:[.)\]）。、](?=\s|\D)(?!\s?(?:coli|elegans|subtilis|melanogaster|cerevisiae|aureus|difficile|albicans|falciparum)\b)|[*_]+[.):]?(?=\s|$)|:\s|\s[-–—]\s|\s+it\s+is\b|(?:,\s+(?:as|given|which|for)|,?\s+(?:since|because|due\s+to)|\s+as\s+(?:the|it|this|we|they|there))\b|[^\S\n]*(?=(?!选?项(?!:)|可能|似乎|貌似|好像|[和或与及跟看])[\u4e00-\u9fff])))"
+    r"[\s*_`\"'“#>✅✔✓☑-]*(?:(?i:option|choice)\s+)?(?:[(\[（【](?P<bracketed>[A-Z])[)\]）】]|(?P<bare>[A-Z])(?:[.)\]）。、](?=\s|\D)(?!\s?(?:coli|elegans|subtilis|melanogaster|cerevisiae|aureus|difficile|albicans|falciparum)\b)|[*_]+[.):]?(?=\s|$)|:\s|\s[-–—]\s|\s[→⇒]\s(?![A-Z]\b|wrong\b|incorrect\b|false\b|no\b)|\s+it\s+is\b|(?:,\s+(?:as|given|which|for)|,?\s+(?:since|because|due\s+to)|\s+as\s+(?:the|it|this|we|they|there))\b|[^\S\n]*(?=(?!选?项(?!:)|可能|似乎|貌似|好像|[和或与及跟看])[\u4e00-\u9fff])))"
 )
 """The letter at the start of a line: "(B)", "B. ...", "**B**", "B because ..."."""
 MAX_GLOSS_CHARS = 200

@@ -57,10 +57,10 @@ _JSON_RIGHT = lazy_pattern(
 )
 _FORMATTING = r"[*_\"'’”`)\]】}~]{0,6}"
 _VERB = (
-    r"\s+(?:is|are|was|will\s+be|would\s+be|must\s+be|should\s+be|(?:has|would\s+have|ought)\s+to\s+be|(?:can|could)\s+only\s+be|(?:seems|appears)\s+to\s+be|remains|becomes|equals|(?:comes|works)\s+out\s+(?:to|as)|turns\s+out\s+to\s+be)\b"
+    r"(?:['’]s(?=\s[*_(]{0,3}(?-i:[A-J])\b)|\s+(?:is|are|was|will\s+be|would\s+be|must\s+be|should\s+be|(?:has|would\s+have|ought)\s+to\s+be|(?:can|could)\s+only\s+be|(?:seems|appears)\s+to\s+be|remains|becomes|equals|(?:comes|works)\s+out\s+(?:to|as)|turns\s+out\s+to\s+be)\b)"
     r"(?:\s+not\s+[^\s,]{1,12}\s*,?\s+but\b)?(?:\s+(?:therefore|thus|then|hence|simply|just|now|clearly|indeed|still|actually|(?:most\s+|very\s+)?(?:likely|probably)|presumably|given\s+by|as\s+follows))?"
 )
-_SIGN = rf"{_FORMATTING}\s{{0,3}}(?P<mark>[:：=]|[-=]>|[→⇒⟹➜➔➡👉]\ufe0f?|\s[—–-]\s|—\s|\|){_FORMATTING}"
+_SIGN = rf"{_FORMATTING}\s{{0,3}}(?P<mark>[:：]|={1, 2}>|=|->|>>|\.\.\.|[→⇒⟹➜➔➡👉]\ufe0f?|\s[—–-]\s|—\s|——|\|){_FORMATTING}"
 _LINK = rf"(?:{_SIGN}|(?P<verb>{_VERB})(?:{_FORMATTING}\s{{0,3}}(?P<colon>[:：]))?|(?P<line>{_FORMATTING}[^\S\n]*\n))"
 """The text between a noun such as "answer" and the answer itself."""
 _ENGLISH_LINK = lazy_pattern(
@@ -68,9 +68,9 @@ _ENGLISH_LINK = lazy_pattern(
     rf"(?:\s+(?:to(?!\s[*_(]{{0,3}}(?-i:[A-J])\b)|for|of|in|among|from|here|that|we|with|you|you['’]re|i)\b[^.\n:?!]{{0,100}}?|,\s(?!(?:if|when|unless|provided|assuming|according|some|many|most|they|he|she|say)\b)[^.,\n:?!]{{1,40}},)??{_LINK}",
     re.IGNORECASE,
 )
-_ABBREVIATION_LINK = lazy_pattern(rf"s?\.?(?:{_LINK}|[^\S\n]+(?=\S)|(?=\([A-Z]\)))", re.IGNORECASE)
+_ABBREVIATION_LINK = lazy_pattern(rf"s?[.)]?(?:{_LINK}|[^\S\n]+(?=\S)|(?=\([A-Z]\)))", re.IGNORECASE)
 _CHINESE_LINK = lazy_pattern(
-    r"(?:选项)?[」』】)）]{0,2}\s*(?:(?:应该|应当|应|就|只能|最终|故|可能)?\s*(?:不是[^,，。;；\n]{1,12}[,，]\s*而)?(?P<verb>是|为|选?填入?|选择?|等于)\s*(?P<colon>[:：])?|"
+    r"(?:选项)?[」』】)）]{0,2}\s*(?:(?:应该|应当|应|就|只能|最终|故|可能|必定|肯定|显然|无疑|便|则|当)?\s*(?:不是[^,，。;；\n]{1,12}[,，]\s*而)?(?P<verb>是|即?为|即|选?填入?|选择?|等于)\s*(?P<colon>[:：])?|"
     + _SIGN
     + rf"|(?P<line>{_FORMATTING}[^\S\n]*\n)|(?<=】)(?P<tagged>)|(?=[*_(]{{0,3}}[A-J][*_)]{{0,3}}[.。]?\s*(?:\n|$))|[^\S\n]+(?=[*_(]{{0,3}}[A-Z\d]\w{{0,3}}[*_)]{{0,3}}[.。]?\s*(?:\n|$)))"
 )
@@ -78,7 +78,7 @@ _EMPTY_LINK = lazy_pattern(r"(?P<mark>)")
 """The empty link after a cue word that ends in a colon, such as "result:"."""
 _BARE_LINK = lazy_pattern(r"(?:[^\S\n]+(?:choice|option|letter))?[^\S\n]+(?=\S{1,40}[^\S\n]*(?:\n|$))")
 """As in "Answer B" on its own line."""
-_DOTTED_LINK = lazy_pattern(r"\.[^\S\n]+(?=\S{1,12}[^\S\n]*(?:\n|$))")
+_DOTTED_LINK = lazy_pattern(r"[.,;][^\S\n]+(?=\S{1,12}[^\S\n]*(?:\n|$))")
 """As in "Answer. B"."""
 _BRACKET_LINK = lazy_pattern(
     r"(?P<verb>\s+(?=[*_$]{0,3}\([A-Za-z\d]{1,5}\))|\s+of\s+(?=[*_$(\\]{0,4}\d))|(?=\([A-Z]\))"
