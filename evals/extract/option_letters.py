@@ -9,7 +9,7 @@ from functools import cache
 from evals.extract.languages import FILLER_PATTERN
 from evals.extract.lazy_pattern import lazy_pattern
 
-MARKS = r"}\s*_`~$\"'“”‘’«(\[{<（【「『《,':：>#✅✔✓☑…👉➡▶►🟢🔹🔸🎯⭐📌\ufe0f"
+MARKS = r"}\s*_`~$\"'“”‘’«(\[{<（【「『《,':：>#✅✔✓☑…👉➡➤▶►🟢🔹🔸🎯⭐📌\ufe0f"
 COMMANDS = r"\\(?:text\w*|math\w+|mbox|bf|rm|sf|boxed|fbox|underline|displaystyle|large|Large|huge|quad|color\{\w{1,20}\}|[(\[{,;! ])"
 """The characters (`MARKS`) and LaTeX commands that may precede a letter."""
 _WORDS = (

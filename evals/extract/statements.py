@@ -57,15 +57,15 @@ _JSON_RIGHT = lazy_pattern(
 )
 _FORMATTING = r"[*_\"'’”`)\]】}~]{0,6}"
 _VERB = (
-    r"(?:['’]s(?=\s[*_(]{0,3}(?-i:[A-J])\b)|\s+(?:is|are|was|will\s+be|would\s+be|must\s+be|should\s+be|(?:has|would\s+have|ought)\s+to\s+be|(?:can|could)\s+only\s+be|(?:seems|appears)\s+to\s+be|remains|becomes|equals|(?:comes|works)\s+out\s+(?:to|as)|turns\s+out\s+to\s+be)\b)"
-    r"(?:\s+not\s+[^\s,]{1,12}\s*,?\s+but\b)?(?:\s+(?:therefore|thus|then|hence|simply|just|now|clearly|indeed|still|actually|(?:most\s+|very\s+)?(?:likely|probably)|presumably|given\s+by|as\s+follows))?"
+    r"(?:['’]s(?=\s[*_(]{0,3}(?-i:[A-J])\b)|\s+(?:is|are|was|will\s+be|would\s+be|must\s+be|should\s+be|(?:has|would\s+have|ought|needs)\s+to\s+be|(?:can|could)\s+only\s+be|cannot\s+be\s+anything\s+but|lies\s+in|(?:seems|appears)\s+to\s+be|remains|becomes|equals|(?:comes|works)\s+out\s+(?:to|as)|turns\s+out\s+to\s+be)\b)"
+    r"(?:\s+not\s+[^\s,]{1,12}\s*,?\s+but\b)?(?:\s+(?:therefore|thus|then|hence|simply|just|now|clearly|indeed|still|again|really|in\s+fact|actually|(?:most\s+|very\s+)?(?:likely|probably)|presumably|given\s+by|as\s+follows))?"
 )
 _SIGN = rf"{_FORMATTING}\s{{0,3}}(?P<mark>[:：]|={1, 2}>|=|->|>>|\.\.\.|[→⇒⟹➜➔➡👉]\ufe0f?|\s[—–-]\s|—\s|——|\|){_FORMATTING}"
 _LINK = rf"(?:{_SIGN}|(?P<verb>{_VERB})(?:{_FORMATTING}\s{{0,3}}(?P<colon>[:：]))?|(?P<line>{_FORMATTING}[^\S\n]*\n))"
 """The text between a noun such as "answer" and the answer itself."""
 _ENGLISH_LINK = lazy_pattern(
-    rf"s?(?:_[a-z]{{1,10}})?(?:\s+(?:choice|option|letter|value|key))?(?:\s*[(\[][^()\[\]\n]{{0,40}}[)\]])?"
-    rf"(?:\s+(?:to(?!\s[*_(]{{0,3}}(?-i:[A-J])\b)|for|of|in|among|from|here|that|we|with|you|you['’]re|i)\b[^.\n:?!]{{0,100}}?|,\s(?!(?:if|when|unless|provided|assuming|according|some|many|most|they|he|she|say)\b)[^.,\n:?!]{{1,40}},)??{_LINK}",
+    rf"s?(?:_[a-z]{{1,10}})?(?:\s?#?\d{{1,2}}(?=\s?[:：]))?(?:\s+(?:choice|option|letter|value|key))?(?:\s*[(\[][^()\[\]\n]{{0,40}}[)\]])?"
+    rf"(?:\s+(?:to(?!\s[*_(]{{0,3}}(?-i:[A-J])\b)|for|of|in|among|from|here|that|which|we|with|you|you['’]re|i)\b[^.\n:?!]{{0,100}}?|,\s(?!(?:if|when|unless|provided|assuming|according|some|many|most|they|he|she|say)\b)[^.,\n:?!]{{1,40}},)??{_LINK}",
     re.IGNORECASE,
 )
 _ABBREVIATION_LINK = lazy_pattern(rf"s?[.)]?(?:{_LINK}|[^\S\n]+(?=\S)|(?=\([A-Z]\)))", re.IGNORECASE)
