@@ -33,7 +33,7 @@ def gives_up(text: str, begin: int = 0) -> bool:
 
 def answer_candidates(text: str, begin: int) -> Iterator[Statement]:
     """Yield the candidates for the answer after `begin`, the most likely first."""
-    text = text.rstrip().rstrip("∎□■✅✓✔\ufe0f ")
+    text = text.rstrip().rstrip("∎□■✅✓✔🎉\ufe0f ")
     lines = list(_nonblank_lines(text, begin))
     if not lines:
         return
@@ -173,7 +173,7 @@ def _find_predicate(text: str, sentence_begin: int, end: int | None = None) -> S
 
 
 _NO_ASSERTION = lazy_pattern(
-    r"\W*(?:(?:if|unless|suppose|assum(?:e|ing)|let|consider)\s++(?!we\b|you\b|i\b|one\b|us\b|me\b)|(?:there\s+(?:is|are)|has|have)\s+no\b)",
+    r"\W*(?:(?:if|unless|suppose|assum(?:e|ing)|let|consider)\s++(?!we\b|you\b|i\b|one\b|us\b|me\b)|(?:there\s+(?:is|are)|has|have)\s+no\b|(?:the|an?|our|my)\s(?:[a-z]+\s){0,2}(?:lower|upper)\sbound\b)",
     re.IGNORECASE,
 )
 """As in "If n = 4, then the number is 12." and "There is no solution for n = 5."."""
@@ -207,7 +207,7 @@ _THEN_CALLED_ANSWER = lazy_pattern(
 """As in "we need 510, which is our answer."."""
 _EXTREME_NUMBER = lazy_pattern(
     r"[\s*_]*+(?:(?:so|thus|hence|therefore),?\s+)?(?:only\s+(?=\S{1,20}\s+(?:satisf|works|fits|remains|qualif))|(?=\S{1,20}\s+(?:is|was)\b))(?P<subject>[*_$\\(]{0,4}[-−]?\d[\d,.]{0,20}[*_$\\)]{0,4})"
-    r"\s+(?:satisfies|works|fits|remains|qualifies|(?:is|was)\s+(?:therefore\s+|thus\s+|indeed\s+)?the\s+(?:peak|smallest|largest|least|greatest|minimum|maximum|lowest|highest|only|unique|required|desired))"
+    r"\s+(?:satisfies|works|fits|remains|qualifies|(?:is|was)\s+(?:therefore\s+|thus\s+|indeed\s+)?the\s+(?:peak|year|month|smallest|largest|least|greatest|minimum|maximum|lowest|highest|only|unique|required|desired))"
     r"(?:\s+(?!of\b|in\b|divisors?\b|factors?\b|prime\b|roots?\b|digits?\b|terms?\b|sides?\b|angles?\b|exponent\b|power\b)[a-z]+){0,8}[.!\s*_]*$",
     re.IGNORECASE,
 )
@@ -239,7 +239,7 @@ _ONLY_COUNT = lazy_pattern(
 )
 """A whole reply such as "There are eight small triangles in the figure."."""
 _SUPERLATIVE_SUBJECT = lazy_pattern(
-    r"[\s*_]*+(?:(?:from|in|based\son|according\sto|looking\sat)\sthe\s[a-z ]{1,20},\s)?(?P<subject>(?:the\s+)?[^\s,.;:]{1,30}(?:\s+[^\s,.;:]{1,30}){0,3}?)\s+(?:has|had|have|is|was|shows?|showed|records?|recorded|ranks?|sees|saw)\s+(?:by\s+far\s+)?the\s+(?:\w+\s+)?(?:lowest|highest|most|least|largest|smallest|greatest|fewest|biggest|longest|shortest|maximum|minimum|top|(?!rest\b|test\b|forest\b|interest\b|west\b|request\b|guest\b|quest\b|contest\b)[a-z]{2,9}est)\b[^.\n]{0,60}[.\s*_]*$",
+    r"[\s*_]*+(?:(?:from|in|based\son|according\sto|looking\sat)\sthe\s[a-z ]{1,20},\s)?(?P<subject>(?:the\s+)?[^\s,.;:]{1,30}(?:\s+[^\s,.;:]{1,30}){0,3}?)\s+(?:has|had|have|is|was|shows?|showed|records?|recorded|ranks?|sees|saw)\s+(?:[a-z]{2,12}ed\s+)?(?:by\s+far\s+)?the\s+(?:\w+\s+)?(?:lowest|highest|most|least|largest|smallest|greatest|fewest|biggest|longest|shortest|maximum|minimum|top|(?!rest\b|test\b|forest\b|interest\b|west\b|request\b|guest\b|quest\b|contest\b)[a-z]{2,9}est)\b[^.\n]{0,60}[.\s*_]*$",
     re.IGNORECASE,
 )
 """As in "Japan has the lowest rate."."""
@@ -249,8 +249,8 @@ _CHART_SUBJECT = lazy_pattern(
 )
 """As in "The red line shows the unemployment rate."."""
 _PREDICATE_START = lazy_pattern(
-    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|(?:amounts?|comes?)\s+to|(?:a|the)\s+total\s+of|(?:got|that['’]s|count(?:ed)?|(?:arrives?|leaves?|starts?|ends?|begins?)\sat|(?:rose|fell|grew|increased|decreased|dropped|declined)\sby|an?\s(?:increase|decrease|drop|rise|difference|gap|gain|decline|growth|reduction)\sof|i\.e\.,?|that\sis,|namely,?|(?:go|going|went|stick)\swith|settle\s(?:on|for)|believe|guess|say|answer|(?:clock|watch|thermometer|scale|gauge|dial|meter|display|ruler|needle|pointer|bar|line|slice|curve|column|chart|graph)\s(?:shows?|reads?|displays?|indicates?|points?\s(?:to|at)|(?:stands|is)\sat)(?:\s(?:about|roughly|around|approximately|nearly|almost))?)(?=\s[*_$\\(]{0,3}(?:[-−]?\d|"
+    r"(?:(?<=[\s,，、])|^)(?:is|are|was|were|equals?|equal\s+to|(?:amounts?|comes?)\s+to|(?:a|the)\s+total\s+of|(?:got|that['’]s|count(?:ed)?|(?:arrives?|leaves?|starts?|ends?|begins?)\sat|(?:rose|fell|grew|increased|decreased|dropped|declined)\sby|an?\s(?:increase|decrease|drop|rise|difference|gap|gain|decline|growth|reduction)\sof|i\.e\.,?|that\sis,|namely,?|(?:go|going|went|stick)\swith|settle\s(?:on|for)|believe|guess|say|answer|report|replaced\sby|(?:clock|watch|thermometer|scale|gauge|dial|meter|display|ruler|needle|pointer|bar|line|slice|curve|column|chart|graph)\s(?:shows?|reads?|displays?|indicates?|points?\s(?:to|at)|(?:stands|is)\sat)(?:\s(?:about|roughly|around|approximately|nearly|almost))?)(?=\s[*_$\\(]{0,3}(?:[-−]?\d|"
     + SPELLED_PATTERN
-    + r"\b))|(?<!not\sthe\s)total[:,]|it['’]s|be|measures?|totals?|gives?|giving|us|get|obtain|yields?|leaves?|leaving(?:\s+(?:only|just|exactly))?|makes?|(?:highest|lowest|largest|smallest|greatest|most|least|fewest)\s+in|ha(?:s|ve)\s+(?:the\s+|an?\s+)?(?:coordinates|length|area|volume|radius|perimeter|value|slope|measure|size)(?:\s+of)?|(?:occur(?:s|red)|happen(?:s|ed)|took\s+place|beg[ai]ns?|start(?:s|ed)|end(?:s|ed)|peak(?:s|ed)|cross(?:es|ed)?|intersect(?:s|ed)?|was|is)\s+in|(?:is|are|was|were|equals?|gives?|yields?|get|obtain):)(?=\s)\s+(?:(?:(?:therefore|thus|then|hence|simply|just|exactly|now|most\s+likely|most\s+probably|likely|probably|clearly|located\s+at)\b|at\s+(?=[$\\(*]{0,4}\())\s*)?|[=≈]\s*|(?:(?<=[\uac00-\ud7a3][은는이가])\s+|(?<=[\u3040-\u30ff\u4e00-\u9fff])は\s*)(?=[*_$\\]{0,3}[-−]?\d)|(?:是|为|等于|得到?|得出|共有?|即)\s*[:：]?",
+    + r"\b))|(?<!not\sthe\s)total[:,]|it['’]s|be|measures?|totals?|gives?|giving|us|get|obtain|yields?|leaves?|leaving(?:\s+(?:only|just|exactly))?|makes?|(?:highest|lowest|largest|smallest|greatest|most|least|fewest)\s+in|ha(?:s|ve)\s+(?:the\s+|an?\s+)?(?:coordinates|length|area|volume|radius|perimeter|value|slope|measure|size)(?:\s+of)?|(?:occur(?:s|red)|happen(?:s|ed)|took\s+place|beg[ai]ns?|start(?:s|ed)|end(?:s|ed)|peak(?:s|ed)|cross(?:es|ed)?|intersect(?:s|ed)?|was|is)\s+in|(?:is|are|was|were|equals?|gives?|yields?|get|obtain):)(?=\s)\s+(?:(?:(?:therefore|thus|then|hence|simply|just|exactly|now|most\s+likely|most\s+probably|likely|probably|clearly|located\s+at)\b|at\s+(?=[$\\(*]{0,4}\())\s*)?|[=≈]\s*|(?:(?<=[\uac00-\ud7a3][은는이가])\s+|(?<=[\u3040-\u30ff\u4e00-\u9fff])は\s*)(?=[*_$\\]{0,3}[-−]?\d)|(?:是|为|等于|得到?|得出|共有?|即|还剩下?|剩下|还有)\s*[:：]?",
     re.IGNORECASE,
 )

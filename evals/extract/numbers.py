@@ -111,7 +111,7 @@ _FURTHER_LABEL = lazy_pattern(
 """The last of several labelled numbers, as in "Total: 600. Good: 588.", none of which is called the answer."""
 _LIST_LABEL = lazy_pattern(r"\s*\d{1,2}[.)]\s+(?=[A-Z])")
 _LEAD_IN = lazy_pattern(
-    r"\A[\s*_]*+(?:(?:(?:(?-i:So)|thus|hence|therefore|consequently)\b(?=\s+[$*]{0,3}[-−]?\d)|(?:so|thus|hence|therefore|then|finally|consequently|in\s+total|in\s+all|altogether|(?:(?:our|my|the|final|overall)\s+){0,3}(?:total|count|sum|tally|conclusion))\b\s*[,:=]|∴|\$?\\(?:therefore|Rightarrow|implies)\b(?:\\[ ,;:!])?|⇒|→|=>)\s*)+(?=[-−\d$*\\])",
+    r"\A[\s*_]*+(?:(?:(?:(?-i:So)|thus|hence|therefore|consequently)\b(?=\s+[$*]{0,3}[-−]?\d)|(?:so|thus|hence|therefore|then|finally|consequently|in\s+short|in\s+total|in\s+all|altogether|(?:(?:our|my|the|final|overall)\s+){0,3}(?:total|count|sum|tally|conclusion))\b\s*[,:=]|∴|\$?\\(?:therefore|Rightarrow|implies)\b(?:\\[ ,;:!])?|⇒|→|=>)\s*)+(?=[-−\d$*\\])",
     re.IGNORECASE,
 )
 """As in "So, 25", "Hence 25." and "In total: 25"."""

@@ -104,7 +104,7 @@ _DISPLAY_DELIMITERS = {"$$": "$$", "\\[": "\\]", "```": "```", "\\begin{aligned}
 LABELLED_LINE = lazy_pattern(
     r"\s*(?:(?P<mark>[-*•]|\d[.)])\s+)?[*_(\[-]*([A-Za-z])[*_]*(?:[.):\]]|(?(mark)\s*(?:\(|\n|$)|(?!)))"
 )
-HEADINGS = ("final:", "result:", "verdict:", "结果:")
+HEADINGS = ("final:", "result:", "verdict:", "tl;dr:", "结果:")
 """Headings that introduce an answer; 结果 is "result"."""
 _CORRECTIONS = ("actually, it's", "actually it's", "actually, it is", "actually it is")
 _CORRECTION_LINK = lazy_pattern(r"(?P<verb>\s+)(?=[*_$\\(]{0,4}[-−]?\d)")
