@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from msgspec import Struct, structs
@@ -78,18 +78,13 @@ def _samples_4k(data: Data) -> Iterator[Sample]:
             )
 
 
-def _lamalab_splits(data: Data) -> Iterator[Split]:
-    configs: Sequence[str | None] = HUB_TOPICS if data.origin == "hub" else (None,)
-    for config in configs:
-        stems = ("lamalab/tasks", "tasks", "lamalab")
-        yield Split(hub="jablonkagroup/ChemBench", config=config, split="train", stems=stems)
-
-
 def _samples_lamalab(data: Data) -> Iterator[Sample]:
     """Yield one sample per task; if two tasks have the same uuid, the id of the second (in the order of paths) ends in `-2`."""
     counts: Counter[str] = Counter()
-    for split in _lamalab_splits(data):
-        for row in data.rows(split):
+    configs: Sequence[str | None] = HUB_TOPICS if data.origin == "hub" else (None,)
+    stems = ("lamalab/tasks", "tasks", "lamalab")
+    for config in configs:
+        for row in data.rows(Split(hub="jablonkagroup/ChemBench", config=config, split="train", stems=stems)):
             task: Row = row.get("task", row)
             uuid = str(task["uuid"])
             counts[uuid] += 1
@@ -223,10 +218,6 @@ def _question_4k(question: str, choices: Sequence[str]) -> str:
     )
 
 
-def _question_prompt_4k(sample: Sample, repeat: int) -> Prompt:
-    return ask(_question_4k(plain_text(sample.question).strip(), sample.choices))
-
-
 def _few_shot_prompter_4k(data: Data, variant: str, shots: int) -> Prompter:
     """Return OpenCompass' prompter, with the first rows of `dev` as worked examples."""
     examples: dict[str, str] = {}
@@ -240,11 +231,12 @@ def _few_shot_prompter_4k(data: Data, variant: str, shots: int) -> Prompter:
             f"{_question_4k(row['question'], [row[letter] for letter in 'ABCD'])}{row['answer']}\n\n"
             for row in rows
         )
-    return partial(_few_shot_prompt_4k, examples)
+    return partial(_question_prompt_4k, examples)
 
 
-def _few_shot_prompt_4k(examples: dict[str, str], sample: Sample, repeat: int) -> Prompt:
-    return ask(examples[sample.group] + _question_4k(plain_text(sample.question).strip(), sample.choices))
+def _question_prompt_4k(examples: Mapping[str, str], sample: Sample, repeat: int) -> Prompt:
+    question = _question_4k(plain_text(sample.question).strip(), sample.choices)
+    return ask(examples.get(sample.group, "") + question)
 
 
 def mean_of_eight(points: Sequence[Point]) -> float:
@@ -281,43 +273,42 @@ STRICT_LAMALAB = Protocol(
     scorers={"answer": Lamalab(StatedOptions(), Within(relative=0.01))},
     ideal=_ideal_lamalab,
 )
-STRICT_PROTOCOLS: dict[str, Protocol] = {
-    "4k": Protocol(
-        prompt=_strict_prompt_4k, scorers={"choice": StatedChoice()}, metrics=MEANS_4K, ideal=_ideal_letter
-    ),
-    "lamalab": STRICT_LAMALAB,
+NO_INTERN_S1_LAMALAB = (
+    'chembench:lamalab has no protocol intern-s1: the column "ChemBench" of the Intern-S1 tables is chembench:4k; use '
+    "--protocol strict or official"
+)
+_protocol_4k = partial(Protocol, metrics=MEANS_4K, ideal=_ideal_letter)
+PROTOCOLS: dict[str, dict[str, Protocol]] = {
+    "strict": {
+        "4k": _protocol_4k(prompt=_strict_prompt_4k, scorers={"choice": StatedChoice()}),
+        "lamalab": STRICT_LAMALAB,
+    },
+    "official": {
+        "4k": _protocol_4k(
+            few_shot=FewShot(5, 5, _few_shot_prompter_4k),
+            scorers={"choice": Choice(first_capital)},
+            sampling=Sampling(temperature=0.0, max_tokens=100),
+        ),
+        "lamalab": structs.replace(
+            STRICT_LAMALAB,
+            scorers={"answer": Lamalab(OptionSet(options_lamalab), SignedTolerance())},
+            sampling=Sampling(temperature=0.0, max_tokens=4096),
+            why_unsolvable=_why_unsolvable,
+        ),
+    },
+    "intern-s1": {
+        "4k": intern_s1_protocol(
+            partial(_question_prompt_4k, {}),
+            UPSTREAM_PROMPTS,
+            Choice(letter),
+            mode="whole",
+            metrics=MEANS_4K,
+            ideal=_ideal_letter,
+        ),
+        "lamalab": structs.replace(STRICT_LAMALAB, refuses=NO_INTERN_S1_LAMALAB),
+    },
 }
-OFFICIAL_PROTOCOLS: dict[str, Protocol] = {
-    "4k": Protocol(
-        few_shot=FewShot(5, 5, _few_shot_prompter_4k),
-        scorers={"choice": Choice(first_capital)},
-        metrics=MEANS_4K,
-        sampling=Sampling(temperature=0.0, max_tokens=100),
-        ideal=_ideal_letter,
-    ),
-    "lamalab": Protocol(
-        prompt=_prompt_lamalab,
-        scorers={"answer": Lamalab(OptionSet(options_lamalab), SignedTolerance())},
-        sampling=Sampling(temperature=0.0, max_tokens=4096),
-        ideal=_ideal_lamalab,
-        why_unsolvable=_why_unsolvable,
-    ),
-}
-INTERN_S1_PROTOCOLS: dict[str, Protocol] = {
-    "4k": intern_s1_protocol(
-        _question_prompt_4k,
-        UPSTREAM_PROMPTS,
-        Choice(letter),
-        mode="whole",
-        metrics=MEANS_4K,
-        ideal=_ideal_letter,
-    ),
-    "lamalab": structs.replace(
-        STRICT_LAMALAB,
-        refuses='chembench:lamalab has no protocol intern-s1: the column "ChemBench" of the Intern-S1 tables is '
-        "chembench:4k; use --protocol strict or official",
-    ),
-}
+"""Name of the protocol -> variant -> protocol."""
 BENCHMARK = Benchmark(
     name="chembench",
     title="Two unrelated benchmarks: `:4k` (ChemBench4K, the ChemBench of the Intern-S1 tables) and `:lamalab`.",
@@ -328,10 +319,6 @@ BENCHMARK = Benchmark(
         "lamalab": Variant(2_788, chance=0.2803, cite="arXiv 2404.01475"),
     },
     samples=lambda data, variant: _samples_4k(data) if variant == "4k" else _samples_lamalab(data),
-    protocols={
-        "strict": STRICT_PROTOCOLS.__getitem__,
-        "official": OFFICIAL_PROTOCOLS.__getitem__,
-        "intern-s1": INTERN_S1_PROTOCOLS.__getitem__,
-    },
+    protocols={name: by_variant.__getitem__ for name, by_variant in PROTOCOLS.items()},
     licence="MIT",
 )

@@ -35,8 +35,11 @@ def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
     images: dict[str, Media] | None = None
     for row in data.rows(QUESTIONS, required=("question", "answer")):
         sample_id = str(row.get("id") or row.get("index"))
-        if images is None:
-            images = {} if row.get("image") else _store_images(data)
+        if images is None:  # joined only if a model is called and the rows have no images of their own
+            rows = (
+                () if row.get("image") or data.media is None else data.rows(IMAGES, required=("id", "image"))
+            )
+            images = {str(r["id"]): media for r in rows if (media := image(data, r["image"])) is not None}
         types = row.get("types")
         yield Sample(
             id=sample_id,
@@ -45,14 +48,6 @@ def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
             group=str(types.get("structural") or "") if isinstance(types, Mapping) else "",
             cluster=str(row.get("imageId") or ""),
         )
-
-
-def _store_images(data: Data) -> dict[str, Media]:
-    """Store all images and return them by id; empty if no model is called."""
-    if data.media is None:
-        return {}
-    rows = data.rows(IMAGES, required=("id", "image"))
-    return {str(row["id"]): media for row in rows if (media := image(data, row["image"])) is not None}
 
 
 def _question_parts(data: Data, row: Row, images: Mapping[str, Media], sample_id: str) -> tuple[Part, ...]:

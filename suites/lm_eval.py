@@ -107,11 +107,6 @@ def _register_builtin_file(name: str) -> bool:
     return False
 
 
-def _task_index() -> Mapping[str, Any]:
-    """Return lm_eval's index of all tasks, including those in the user's folders."""
-    return _read_index(os.environ.get("EVALS_LM_EVAL_INCLUDE", ""), defaults=True)
-
-
 @cache
 def _read_index(include: str, *, defaults: bool) -> Mapping[str, Any]:
     from lm_eval.tasks import TaskManager
@@ -130,9 +125,9 @@ def _index_entry(name: str) -> Any:
     include = os.environ.get("EVALS_LM_EVAL_INCLUDE", "")
     entry = _read_index(include, defaults=False).get(name) if include else None
     if entry is None:
-        entry = _task_index().get(name)
-    if entry is None:
-        raise UnknownName("task of lm-eval", name, _task_index())
+        index = _read_index(include, defaults=True)
+        if (entry := index.get(name)) is None:
+            raise UnknownName("task of lm-eval", name, index)
     return entry
 
 
@@ -157,12 +152,6 @@ def _members(name: str) -> Iterator[str]:
                     "specify the tasks themselves"
                 )
             yield from _members(child if isinstance(child, str) else child.get("task") or child.get("group"))
-
-
-def _task_file(name: str) -> TaskFile:
-    if name not in _file_by_task:
-        resolve_tasks(name)
-    return TaskFile(name, str(_file_by_task[name]))
 
 
 def _shot_count(task: Any, requested: int | None, name: str) -> int:
@@ -305,17 +294,16 @@ def _metrics(task: Any, task_file: TaskFile) -> tuple[Metric, ...]:
 
 def _fingerprint(task: Any) -> str:
     """Return a hash of the task's configuration, without the location of its data."""
-    config = {
-        key: value
-        for key, value in task.dump_config().items()
-        if key not in ("dataset_kwargs", "metadata", "num_fewshot")
-    }
+    left_out = ("dataset_kwargs", "metadata", "num_fewshot")
+    config = {key: value for key, value in task.dump_config().items() if key not in left_out}
     return sha256(json.dumps(config, sort_keys=True, default=str).encode()).hexdigest()[:8]
 
 
 def _suite(variant: str) -> Suite:
     name, requested_shots = _split_shots(variant)
-    task_file = _task_file(name)
+    if name not in _file_by_task:
+        resolve_tasks(name)
+    task_file = TaskFile(name, str(_file_by_task[name]))
     task = load_task(task_file)
     shots = _shot_count(task, requested_shots, name)
     versions = f"{version()}, task version {task.VERSION}"

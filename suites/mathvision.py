@@ -93,17 +93,9 @@ def _protocol(scorer: Scorer, variant: str, *, prompt: Prompter = _prompt, **opt
     return Protocol(prompt=prompt, scorers={"answer": scorer}, metrics=metrics, **options)
 
 
-def _vlmevalkit(sampling: Sampling, variant: str) -> Protocol:
-    return _protocol(
-        MATHVISION,
-        variant,
-        prompt=_vlmevalkit_prompt,
-        upstream=UNAVAILABLE,
-        sampling=sampling,
-        ideal=gold_answer,
-    )
-
-
+_vlmevalkit = partial(
+    _protocol, MATHVISION, prompt=_vlmevalkit_prompt, upstream=UNAVAILABLE, ideal=gold_answer
+)
 UNSOLVABLE_OFFICIAL = _gold_contains("\\boxed", "^{\\circ}", "\\left")
 BENCHMARK = Benchmark(
     name="mathvision",
@@ -115,8 +107,8 @@ BENCHMARK = Benchmark(
     protocols={
         "strict": partial(_protocol, Strict()),
         "official": partial(_protocol, Official(), why_unsolvable=UNSOLVABLE_OFFICIAL),
-        "intern-s1": partial(_vlmevalkit, INTERN_S1),
-        "vlmevalkit": partial(_vlmevalkit, Sampling(temperature=0.0, max_tokens=2_048)),
+        "intern-s1": partial(_vlmevalkit, sampling=INTERN_S1),
+        "vlmevalkit": partial(_vlmevalkit, sampling=Sampling(temperature=0.0, max_tokens=2_048)),
     },
     ideal=_ideal,
     needs=frozenset({"image"}),

@@ -51,7 +51,8 @@ def _samples(data: Data, variant: str = "") -> Iterator[Sample]:
         if variant and not group:
             continue
         choices = text_list(row, "choices")
-        question = row.get("question") and _question_with_unit(row)
+        unit = f" (Unit: {row['unit']})" if row.get("unit") else ""
+        question = row.get("question") and f"{row['question']}{unit}"
         image = row.get("decoded_image") or row.get("image")
         yield Sample(
             id=str(row["pid"]),
@@ -78,10 +79,6 @@ def mean_of_labels(points: Sequence[Point]) -> float:
     if not all(values_by_label):
         raise ValueError("a label has no scored item")
     return sum(sum(values) / len(values) for values in values_by_label) / len(values_by_label)
-
-
-def _question_with_unit(row: Row) -> str:
-    return f"{row['question']} (Unit: {row['unit']})" if row.get("unit") else str(row["question"])
 
 
 def _target(row: Row, choices: tuple[str, ...]) -> str:
@@ -115,10 +112,6 @@ def _vlmevalkit_prompt(sample: Sample, repeat: int) -> Prompt:
     return hinted_question(sample, _answer_format(sample))
 
 
-def _why_unsolvable(sample: Sample) -> str:
-    return "its answer is a list" if sample.meta["answer_type"] == "list" else ""
-
-
 GEOMETRY_METRICS = (
     Metric(name="accuracy_of_labels", of=mean_of_labels, pool="whole", headline=True),
     Metric(name="accuracy", of=mean_value),
@@ -130,18 +123,14 @@ def _protocol(scorer: Scorer, variant: str, *, prompt: Prompter = _prompt, **opt
     return Protocol(prompt=prompt, scorers={"answer": scorer}, metrics=metrics, **options)
 
 
-def _vlmevalkit(sampling: Sampling, variant: str) -> Protocol:
-    return _protocol(
-        MATHVISTA,
-        variant,
-        prompt=_vlmevalkit_prompt,
-        upstream=UNAVAILABLE,
-        sampling=sampling,
-        ideal=gold_answer,
-        why_unsolvable=_why_unsolvable,
-    )
-
-
+_vlmevalkit = partial(
+    _protocol,
+    MATHVISTA,
+    prompt=_vlmevalkit_prompt,
+    upstream=UNAVAILABLE,
+    ideal=gold_answer,
+    why_unsolvable=lambda sample: "its answer is a list" if sample.meta["answer_type"] == "list" else "",
+)
 BENCHMARK = Benchmark(
     name="mathvista",
     title="MathVista: 1,000 questions (testmini) about figures, charts and photos with numbers (Lu et al., arXiv 2310.02255).",
@@ -152,8 +141,8 @@ BENCHMARK = Benchmark(
     protocols={
         "strict": partial(_protocol, Strict()),
         "official": partial(_protocol, Official()),
-        "intern-s1": partial(_vlmevalkit, INTERN_S1),
-        "vlmevalkit": partial(_vlmevalkit, Sampling(temperature=0.0, max_tokens=2_048)),
+        "intern-s1": partial(_vlmevalkit, sampling=INTERN_S1),
+        "vlmevalkit": partial(_vlmevalkit, sampling=Sampling(temperature=0.0, max_tokens=2_048)),
     },
     ideal=gold_answer_line,
     needs=frozenset({"image"}),

@@ -201,14 +201,12 @@ def _vlmevalkit_prompter(data: Data, variant: str) -> Prompter:
 
     def ask(sample: Sample, repeat: int) -> Prompt:
         text, images = _question_and_images(sample)
-        parts: list[Part] = []
-        for position, piece in enumerate(
-            _IMAGE_MARK.split(f"Question: {text}{option_block(sample.choices)}{answer_format}")
-        ):
-            if position % 2 == 0:
-                parts.append(Text(piece))
-            elif piece in images:
-                parts.append(images[piece])
+        pieces = _IMAGE_MARK.split(f"Question: {text}{option_block(sample.choices)}{answer_format}")
+        parts = [
+            images[piece] if position % 2 else Text(piece)  # texts and the numbers of images in turn
+            for position, piece in enumerate(pieces)
+            if position % 2 == 0 or piece in images
+        ]
         first_image = next((part for part in parts if isinstance(part, Media)), None)
         if first_image is not None:  # enlarge all its copies, since an image is sent at a single size
             enlarged = enlarge_image(first_image, 2, max_pixels=data.max_pixels)
@@ -273,21 +271,15 @@ def _strict(variant: str) -> Protocol:
     return Protocol(prompt=prompt, scorers={"answer": Strict()})
 
 
-AUTHORS_PROMPTS = {
-    "": (_direct_prompt, 1024),
-    "pro-standard": (_reasoning_prompt, 4096),
-    "pro-vision": (_page_prompt, 4096),
-}
-"""Variant -> prompter and maximum number of tokens."""
+AUTHORS_PROMPTS = {"": _direct_prompt, "pro-standard": _reasoning_prompt, "pro-vision": _page_prompt}
 
 
 def _official(variant: str) -> Protocol:
-    prompt, max_tokens = AUTHORS_PROMPTS[variant]
     return Protocol(
-        prompt=prompt,
+        prompt=AUTHORS_PROMPTS[variant],
         scorers={"answer": Official(pro=bool(variant))},
         metrics=(*accuracy(), accuracy_guess()),
-        sampling=Sampling(temperature=0.0, max_tokens=max_tokens),
+        sampling=Sampling(temperature=0.0, max_tokens=4096 if variant else 1024),
         why_unsolvable=_why_nested_unsolvable,
     )
 

@@ -91,10 +91,6 @@ UPSTREAM_PROMPTS = opencompass_prompts(
 )
 
 
-def _ideal_number(sample: Sample, prompt: Prompt) -> str:
-    return f"The correct option is Option {LETTERS.index(str(sample.target)) + 1}."
-
-
 BENCHMARK = Benchmark(
     name="proteinlmbench",
     version="2",
@@ -107,7 +103,9 @@ BENCHMARK = Benchmark(
             prompt=_numbered_prompt,
             scorers={"choice": Choice(first_number)},
             sampling=Sampling(temperature=0.0, max_tokens=2048),
-            ideal=_ideal_number,
+            ideal=lambda sample, prompt: (
+                f"The correct option is Option {LETTERS.index(sample.targets[0]) + 1}."
+            ),
         ),
         "intern-s1": intern_s1_protocol(LETTERED_PROMPT, UPSTREAM_PROMPTS, Choice(letter), mode="whole"),
     },

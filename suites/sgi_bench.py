@@ -91,23 +91,25 @@ def _ideal_tag(sample: Sample, prompt: Prompt) -> str:
 
 BOX_INSTRUCTION = "Give the reasoning, then the letter of that option alone in a box, e.g. \\boxed{{A}}."
 LINE_INSTRUCTION = "Finish with a line of the form `ANSWER: X`, where X is the letter of one option."
-PROTOCOLS: Mapping[tuple[str, str], Protocol] = {
-    ("strict", "reasoning"): Protocol(
-        prompt=_choice_prompter(LINE_INSTRUCTION), scorers={"answer": StatedChoice()}
-    ),
-    ("strict", "deep-research"): Protocol(
-        prompt=ANSWER_PROMPT, scorers={"answer": Stated(tolerance=0.001)}, ideal=_ideal_tag
-    ),
-    ("official", "reasoning"): Protocol(
-        prompt=_choice_prompter(BOX_INSTRUCTION),
-        scorers={"answer": Choice(first_boxed_letter)},
-        ideal=_ideal_box,
-    ),
-    ("official", "deep-research"): Protocol(
-        prompt=ANSWER_PROMPT, scorers={"answer": LastTag("answer")}, ideal=_ideal_tag
-    ),
+PROTOCOLS: Mapping[str, Mapping[str, Protocol]] = {
+    "strict": {
+        "reasoning": Protocol(prompt=_choice_prompter(LINE_INSTRUCTION), scorers={"answer": StatedChoice()}),
+        "deep-research": Protocol(
+            prompt=ANSWER_PROMPT, scorers={"answer": Stated(tolerance=0.001)}, ideal=_ideal_tag
+        ),
+    },
+    "official": {
+        "reasoning": Protocol(
+            prompt=_choice_prompter(BOX_INSTRUCTION),
+            scorers={"answer": Choice(first_boxed_letter)},
+            ideal=_ideal_box,
+        ),
+        "deep-research": Protocol(
+            prompt=ANSWER_PROMPT, scorers={"answer": LastTag("answer")}, ideal=_ideal_tag
+        ),
+    },
 }
-"""(name of the protocol, variant) -> protocol."""
+"""Name of the protocol -> variant -> protocol."""
 
 BENCHMARK = Benchmark(
     name="sgi-bench",
@@ -117,10 +119,7 @@ BENCHMARK = Benchmark(
         "deep-research": Variant(318, chance=0.0, needs=frozenset()),
     },
     samples=_samples,
-    protocols={
-        "strict": lambda variant: PROTOCOLS["strict", variant],
-        "official": lambda variant: PROTOCOLS["official", variant],
-    },
+    protocols={name: by_variant.__getitem__ for name, by_variant in PROTOCOLS.items()},
     needs=frozenset({"image"}),
     licence="see the data sets' cards on the hub",
     cite="arXiv 2512.16969",

@@ -55,36 +55,28 @@ def _samples(data: Data, variant: str = "lite") -> Iterator[Sample]:
         gold_letters = tuple(sorted(set(re.findall("[A-E]", str(row["answer"]).upper()))))
         column = row.get("image") or ()
         image_values = column if isinstance(column, list | tuple) else (column,)
+        own_options = row["multi-choice options"]  # with the instruction, unless they are a list
         yield Sample(
             id=sample_id,
             question=(*images(data, image_values), Text(str(row["question"]))),
             target=gold_letters[0] if len(gold_letters) == 1 else gold_letters,
             choices=_choices(row),
             group=task,
-            meta={"shown": _own_options(row)},
+            meta={"shown": own_options if isinstance(own_options, str) else ""},
         )
 
 
 def _choices(row: Row) -> tuple[str, ...]:
     """Return the options' texts; raises DataError if they are not lettered consecutively."""
     options_column = row["multi-choice options"]
-    lettered = _OPTION_LINE.findall(
-        "\n".join(map(str, options_column))
-        if isinstance(options_column, list | tuple)
-        else str(options_column)
-    )
+    is_list = isinstance(options_column, list | tuple)
+    lettered = _OPTION_LINE.findall("\n".join(map(str, options_column if is_list else [options_column])))
     letters, texts = [letter for letter, _ in lettered], tuple(text.rstrip() for _, text in lettered)
     if not lettered or letters != list("ABCDE"[: len(lettered)]):
         raise DataError(
             f"xlrs: {row['index']}: its options are not lettered A, B, C ...: {', '.join(letters) or 'no letters'}"
         )
     return texts
-
-
-def _own_options(row: Row) -> str:
-    """Return the row's own options and instruction as text; empty if it has a list of options."""
-    options_column = row["multi-choice options"]
-    return options_column if isinstance(options_column, str) else ""
 
 
 def _official_prompt(sample: Sample, repeat: int) -> Prompt:
@@ -100,11 +92,6 @@ def _official_prompt(sample: Sample, repeat: int) -> Prompt:
     return ask_with_images(
         sample, f"{question}\nThe choices are listed below:\n{option_lines}\n\n{instruction}\nThe answer is:"
     )
-
-
-def _vlmevalkit_prompt(sample: Sample, repeat: int) -> Prompt:
-    """Return the prompt of `official`, with several images numbered as by Intern-S1's adapter."""
-    return images_first(_official_prompt(sample, repeat).messages[0].parts)
 
 
 def _strict_prompt(sample: Sample, repeat: int) -> Prompt:
@@ -147,7 +134,8 @@ BENCHMARK = Benchmark(
             prompt=_official_prompt, scorers={"options": Letters()}, metrics=accuracy(macro=True)
         ),
         "intern-s1": Protocol(
-            prompt=_vlmevalkit_prompt,
+            # several images are numbered, as by Intern-S1's adapter
+            prompt=lambda sample, repeat: images_first(_official_prompt(sample, repeat).messages[0].parts),
             upstream=UNAVAILABLE,
             scorers={"options": Judged(rule=Letters(), mode="whole")},
             metrics=accuracy(macro=True),

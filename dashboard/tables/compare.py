@@ -12,19 +12,20 @@ from functools import lru_cache
 from itertools import combinations
 from math import nan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
 
 from evals.dashboard.tables.frames import Entry, Index, Stamp, query, stamp
 from evals.dashboard.tables.leaderboard import BASELINE, build, selection_of
+from evals.records.store import Run
 from evals.report.metrics import mean_value
 from evals.types import Metric, Point
 from evals.verdicts import compare, suite_runs
 from evals.verdicts.compare import Row, RowWithEvidence
 from evals.verdicts.pairs import Outcomes, Pairing
 from evals.verdicts.suite_run import SuiteRun, incomparability_reasons, pair
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 BINARY_QUADRANTS = ("both right", "only A", "only B", "neither")
 GRADED_QUADRANTS = ("A better", "B better", "equal")
@@ -131,8 +132,6 @@ def _run_key(entry: Entry) -> _RunKey:
 
 @lru_cache(maxsize=8)
 def _suite_run(key: _RunKey) -> SuiteRun:
-    from evals.records.store import Run
-
     return suite_runs.of_run(Run(key[0]))
 
 
@@ -233,8 +232,6 @@ def pair_samples(a: Entry, b: Entry, others: Sequence[Entry] = ()) -> PairedSamp
 
 @lru_cache(maxsize=8)
 def _pair_samples(key_a: _RunKey, key_b: _RunKey, others: tuple[_RunKey, ...]) -> PairedSamples:
-    import pandas as pd
-
     a, b = _suite_run(key_a), _suite_run(key_b)
     metric = a.headline
     outcomes = {"a": a.outcomes_under(metric), "b": b.outcomes_under(metric)}
@@ -306,8 +303,6 @@ def _mean_over_repeats(points: Sequence[Point], metric: Metric, *, use_values: b
 
 
 def _label_quadrants(frame: pd.DataFrame, metric: Metric, *, is_binary: bool) -> Any:
-    import numpy as np
-
     value_a, value_b = frame["value_a"].to_numpy(), frame["value_b"].to_numpy()
     if is_binary:
         indices = 2 * (value_a <= 0.5) + (value_b <= 0.5)
@@ -347,8 +342,6 @@ def discordant(sample_pairs: PairedSamples) -> pd.DataFrame:
     Among equal contributions, the most surprising come first: losses on samples that most other runs get right, and gains
     on samples that few get right.
     """
-    import numpy as np
-
     frame = sample_pairs.frame
     is_changed = frame["quadrant"].isin(["only A", "only B", "A better", "B better"]) | (
         (frame["quadrant"] == NOT_PAIRED) & (frame["a"] != frame["b"])

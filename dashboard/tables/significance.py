@@ -10,21 +10,22 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from evals.dashboard.tables.frames import Entry, Stamp, query, stamp
 from evals.dashboard.tables.leaderboard import Column, Row
 from evals.errors import EvalsError
+from evals.records.store import Run
 from evals.report.metrics import mean_value
 from evals.run.overview import suite_of
 from evals.types import Metric
 from evals.verdicts import difference, suite_runs
 from evals.verdicts.ranks import Rank, ranks
 from evals.verdicts.suite_run import pair, values_on_shared_samples
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 _LabelledRuns: TypeAlias = tuple[tuple[str, Path, Stamp], ...]
 """Label of the row, path and stamp of each run."""
@@ -75,8 +76,6 @@ def rank_models(column: Column, runs: Mapping[Row, Entry]) -> ColumnRanks:
 
 @lru_cache(maxsize=64)
 def _compare_means(column: Column, metric: Metric, runs: _LabelledRuns) -> ColumnRanks:
-    import numpy as np
-
     paths = [path for _, path, _ in runs]
     values, clusters, groups = _sample_values(paths)
     is_clustered = len(set(clusters)) < len(clusters)
@@ -108,9 +107,6 @@ def _sample_values(paths: Sequence[Path]) -> tuple[NDArray[np.float64], list[str
 
     A value is the mean over a sample's repeats; NaN if it is missing.
     """
-    import numpy as np
-    import pandas as pd
-
     samples = query(paths[0], 'SELECT id, "group", cluster FROM samples')
     index = pd.Series(range(len(samples)), index=samples["id"])
     values = np.full((len(paths), len(samples)), np.nan)
@@ -125,8 +121,6 @@ def _sample_values(paths: Sequence[Path]) -> tuple[NDArray[np.float64], list[str
 
 def _run_means(values: NDArray[np.float64], groups: Sequence[str], *, is_macro: bool) -> list[float]:
     """Return each run's mean over samples or, if `is_macro`, over groups."""
-    import numpy as np
-
     if not is_macro:
         return [float(np.nanmean(row)) for row in values]
     codes = {name: i for i, name in enumerate(dict.fromkeys(groups))}
@@ -140,8 +134,6 @@ def _run_means(values: NDArray[np.float64], groups: Sequence[str], *, is_macro: 
 
 @lru_cache(maxsize=16)
 def _compare_metric(column: Column, runs: _LabelledRuns) -> ColumnRanks:
-    from evals.records.store import Run
-
     loaded_runs = [suite_runs.of_run(Run(path)) for _, path, _ in runs]
     evidence, sizes = {}, []
     for a, b in combinations(range(len(loaded_runs)), 2):

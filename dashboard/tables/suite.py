@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from math import nan, sqrt
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+
+import pandas as pd
 
 from evals.dashboard.tables import frames
 from evals.dashboard.tables.frames import Entry, query
 from evals.dashboard.tables.leaderboard import BASELINE
 from evals.dashboard.tables.statistics import mover_p_value
 from evals.report import statistics as stats
+from evals.report.metrics import mean_value
+from evals.run.overview import suite_of
 from evals.verdicts import difference
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 LEVEL = 0.95
 """Confidence level; differences are significant at 1 - LEVEL."""
@@ -53,8 +54,6 @@ def breakdown(entry: Entry) -> pd.DataFrame:
     Fisher's exact test if the values are binary and independent, MOVER with clustered intervals for other fractions, else
     Welch's t-test with clustered errors. If the headline is not a mean over samples, groups are not tested.
     """
-    import pandas as pd
-
     estimates = frames.group_estimates(entry.path)
     metric = estimates[0].metric if estimates else ""
     columns = ["group", "metric", "n", "value", "low", "high", "unit", "better"]
@@ -70,9 +69,6 @@ def breakdown(entry: Entry) -> pd.DataFrame:
 
 def _is_testable(entry: Entry, metric: str) -> bool:
     """Return whether the metric of the groups is the mean of the recorded values, rather than another function of them."""
-    from evals.report.metrics import mean_value
-    from evals.run.overview import suite_of
-
     headline = next((m for m in suite_of(entry.card).metrics if m.name == metric), None)
     return (
         headline is not None
@@ -176,8 +172,6 @@ class LengthBins(NamedTuple):
 
 def lengths(entry: Entry, others: Sequence[Entry] = ()) -> LengthBins | None:
     """Return a run's scores by the length of the reply; None if no reply has a score."""
-    import pandas as pd
-
     frame = query(
         entry.path,
         """SELECT r.sample, r.repeat, s.cluster, r.value, r.output_tokens AS length, r.stop = 'length' AS truncated
@@ -235,8 +229,6 @@ def missing(entry: Entry, others: Sequence[Entry]) -> pd.DataFrame:
     `others`, `low` and `high` are the mean of these scores and its 95 % interval. If the mean is lower on missing samples
     than on answered ones, the run's score on the answered ones is too high.
     """
-    import pandas as pd
-
     frame = query(
         entry.path,
         """SELECT s.id AS sample, s.cluster, coalesce(r.verdict, 'absent') AS verdict
@@ -269,8 +261,6 @@ def unsolved(entries: Sequence[Entry]) -> pd.DataFrame:
     and `verdicts`. If most models agree on another answer, the gold answer is suspect. For gated suites, only answers that
     are letters are shown. The table is empty for fewer than two runs.
     """
-    import pandas as pd
-
     columns = ["sample", "group", "gold", "runs", "answer", "agree", "verdicts"]
     if len(entries) < 2:
         return pd.DataFrame(columns=columns)
@@ -308,8 +298,6 @@ def largest_errors(entries: Sequence[Entry]) -> pd.DataFrame:
     Columns `sample`, `group`, `gold`, `runs`, `answer` (the one with the smallest error) and `error`. The table is empty for
     fewer than two runs, and for gated suites.
     """
-    import pandas as pd
-
     columns = ["sample", "group", "gold", "runs", "answer", "error"]
     if len(entries) < 2 or any(entry.card.gated for entry in entries):
         return pd.DataFrame(columns=columns)

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from evals.errors import UsageError
 from evals.merging import checks, mergekit_methods
 from evals.merging.checks import Expert
+from evals.merging.elementwise import average, drop_at_random, rank_of, sum_of_signs, total, trim
 from evals.merging.lora import Adapter
+from evals.merging.optimised import modality_factors
 from evals.merging.recipe import Recipe
 from evals.merging.selection import Selection
 from evals.merging.table import MERGEKIT_PREFIX, DareTies, GlobalTies, MergeContext, Ties
@@ -114,8 +116,6 @@ class Merger:
         adapters = [e for e in self._experts.values() if isinstance(e, Adapter) and context.tensor in e.pairs]
         merges_factors = recipe.method == "optmerge-modality" and recipe.edition == "original"
         if merges_factors and len(adapters) == len(self._experts):
-            from evals.merging.optimised import modality_factors
-
             return modality_factors([e.factors(context.tensor, weights.dtype) for e in adapters], context)
         taus = self._task_vectors(weights, context.tensor)
         if recipe.method.startswith(MERGEKIT_PREFIX):
@@ -123,8 +123,6 @@ class Merger:
         if not rule.uses_device:
             return rule.load()(taus, context)
         if weights.dim() != 2:
-            from evals.merging.elementwise import average, total
-
             return (total if recipe.method == "iso-c" else average)(taus, context)
         return rule.load()([tau.to(recipe.device) for tau in taus], context).to("cpu")
 
@@ -137,8 +135,6 @@ class Merger:
         parameters = self._recipe.parameters
         if not isinstance(parameters, Ties | DareTies) or parameters.scope != "model":
             return None
-        from evals.merging.elementwise import sum_of_signs, trim
-
         thresholds = self._thresholds(parameters.density)
         self._log("counting the signs of the whole model's weights")
         majority = 0
@@ -150,8 +146,6 @@ class Merger:
 
     def _thresholds(self, density: float) -> tuple[float, ...]:
         """Return, for each expert, the smallest magnitude that TIES keeps in the whole model."""
-        from evals.merging.elementwise import rank_of
-
         count = sum(self._base.tensors[name].count for name in self._merged_names)
         rank = rank_of(count, density, edition=self._recipe.edition)
         if rank is None:
@@ -169,8 +163,6 @@ class Merger:
 
     def _vectors_after_dare(self, name: str) -> list[torch.Tensor]:
         """Return the task vectors of a tensor, after DARE if the method includes it."""
-        from evals.merging.elementwise import drop_at_random
-
         taus = self._task_vectors(self._base_weights(name), name)
         if isinstance(self._recipe.parameters, DareTies):
             drop_at_random(taus, self._context_for(name, None))

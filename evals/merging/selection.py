@@ -6,10 +6,9 @@ of the numbers whose higher bits are already determined: two passes for float32,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
 
 BLOCK = 1 << 18
 """Maximum number of numbers that are processed at once."""
@@ -22,8 +21,6 @@ class Selection:
 
     def __init__(self, rank: int, *, width: int) -> None:
         """`rank`: rank of the wanted magnitude, 0 for the smallest; `width`: bits per number, 32 or 64."""
-        import numpy as np
-
         self._rank = rank
         self._word: Any = np.dtype(f"u{width // 8}")
         self._float: Any = np.dtype(f"f{width // 8}")
@@ -47,14 +44,10 @@ class Selection:
     @property
     def value(self) -> float:
         """Return the wanted magnitude."""
-        import numpy as np
-
         return float(np.array(self._prefix, dtype=self._word).view(self._float))
 
     def count(self, numbers: np.ndarray[Any, Any]) -> None:
         """Count some of the numbers (flat and contiguous, of the given width) without changing them."""
-        import numpy as np
-
         for start in range(0, len(numbers), BLOCK):
             bits = numbers[start : start + BLOCK].view(self._word) & self._word.type(self._magnitude_mask)
             if self._undetermined < self._word.itemsize * 8 - 1:
@@ -65,8 +58,6 @@ class Selection:
 
     def narrow(self) -> None:
         """Determine the next bits from the counts of a pass over all numbers."""
-        import numpy as np
-
         ends = self._counts.cumsum()
         digit = int(np.searchsorted(ends, self._rank, side="right"))
         self._rank -= int(ends[digit - 1]) if digit else 0

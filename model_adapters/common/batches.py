@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MAX_CLOCK_SKEW_S = 3600.0
 """Allowed difference between the vendor's clock and ours."""
 METADATA_KEY = "science_evals"
+ENDPOINT = "/v1/chat/completions"
+"""OpenAI's endpoint to which a batch's requests are sent."""
 _CUSTOM_ID = re.compile(rb'"custom_id"\s*:\s*"([\w-]{1,64})"')
 """The name of a request in a line of results that cannot be decoded."""
 MAX_RESULTS_BYTES = 4 << 30
@@ -149,10 +151,7 @@ class OpenAIBatches(_VendorBatches):
     async def encode_request(self, name: str, prompt: Prompt, sampling: Sampling) -> bytes:
         """Encode one request of a batch."""
         body = await self._request_body(prompt, sampling)
-        return (
-            _encode({"custom_id": name, "method": "POST", "url": "/v1/chat/completions", "body": body})
-            + b"\n"
-        )
+        return _encode({"custom_id": name, "method": "POST", "url": ENDPOINT, "body": body}) + b"\n"
 
     async def start(self, label: str, lines: Sequence[bytes]) -> str:
         """Upload the requests and create a batch; return its id."""
@@ -162,13 +161,8 @@ class OpenAIBatches(_VendorBatches):
         form.add_field("purpose", "batch")
         form.add_field("file", b"".join(lines), filename=f"{label}.jsonl", content_type="application/jsonl")
         file = _decode(await self._client.send("POST", "/files", data=form), _File)
-        fields = {
-            "input_file_id": file.id,
-            "endpoint": "/v1/chat/completions",
-            "completion_window": "24h",
-            "metadata": {METADATA_KEY: label},
-        }
-        raw, _ = await self._client.post("/batches", fields)
+        fields = {"input_file_id": file.id, "endpoint": ENDPOINT, "completion_window": "24h"}
+        raw, _ = await self._client.post("/batches", {**fields, "metadata": {METADATA_KEY: label}})
         return _decode(raw, _Batch).id
 
     async def find(self, label: str, *, since: float, requests: int, excluded: Sequence[str]) -> str | None:
@@ -189,10 +183,8 @@ class OpenAIBatches(_VendorBatches):
         done = batch.request_counts.completed + batch.request_counts.failed if batch.request_counts else 0
         if batch.status == "failed":
             errors = (batch.errors.data if batch.errors else None) or [{}]
-            message = str(errors[0].get("message") or "no reason given")
-            return BatchState(
-                ended=True, done=done, fault=self._client.without_key(" ".join(message.split()))
-            )
+            message = " ".join(str(errors[0].get("message") or "no reason given").split())
+            return BatchState(ended=True, done=done, fault=self._client.without_key(message))
         return BatchState(ended=batch.status in ("completed", "expired", "cancelled"), done=done)
 
     async def results(self, batch_id: str, sampling: Sampling) -> dict[str, Reply | Exception]:
@@ -201,14 +193,11 @@ class OpenAIBatches(_VendorBatches):
         if not batch.output_file_id and batch.request_counts and batch.request_counts.completed:
             raise BadReply(f"the file with {batch.request_counts.completed} replies is not available yet")
         outcomes: dict[str, Reply | Exception] = {}
-        for file_id in (batch.output_file_id, batch.error_file_id):
-            raw = (
-                await self._client.send("GET", f"/files/{file_id}/content", max_bytes=MAX_RESULTS_BYTES)
-                if file_id
-                else b""
-            )
+        for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
+            path = f"/files/{file_id}/content"
+            raw = await self._client.send("GET", path, max_bytes=MAX_RESULTS_BYTES)
             outcomes |= self._decode_results(
-                str(file_id), raw, _Line, lambda line: self._parse_result(line, sampling)
+                file_id, raw, _Line, lambda line: self._parse_result(line, sampling)
             )
         return outcomes
 
@@ -256,11 +245,10 @@ class AnthropicBatches(_VendorBatches):
 
     async def start(self, label: str, lines: Sequence[bytes]) -> str:
         """Submit all requests; return the id of the batch."""
-        raw = b'{"requests":[' + b",".join(lines) + b"]}"
+        requests = b'{"requests":[' + b",".join(lines) + b"]}"
         headers = {"Content-Type": "application/json"}
-        return _decode(
-            await self._client.send("POST", self.path, data=raw, headers=headers), _AnthropicBatch
-        ).id
+        raw = await self._client.send("POST", self.path, data=requests, headers=headers)
+        return _decode(raw, _AnthropicBatch).id
 
     async def find(self, label: str, *, since: float, requests: int, excluded: Sequence[str]) -> str | None:
         """Return the id of a batch with this number of requests; if it has ended, its request names must match the label."""
@@ -293,11 +281,9 @@ class AnthropicBatches(_VendorBatches):
 
     async def results(self, batch_id: str, sampling: Sampling) -> dict[str, Reply | Exception]:
         """Return the results, fetched from the known base URL rather than from `results_url`, since the key is sent along."""
+        raw = await self._fetch_results(batch_id)
         return self._decode_results(
-            batch_id,
-            await self._fetch_results(batch_id),
-            _AnthropicLine,
-            lambda line: self._parse_result(line.result, sampling),
+            batch_id, raw, _AnthropicLine, lambda line: self._parse_result(line.result, sampling)
         )
 
     async def _fetch_results(self, batch_id: str) -> bytes:

@@ -77,10 +77,8 @@ def parse_base_url(url: str) -> BaseUrl:
     """
     base, _, query = url.strip().partition("#")[0].partition("?")
     base = base.rstrip("/")
-    for endpoint in ENDPOINT_PATHS:
-        if base.endswith(endpoint):
-            return BaseUrl(base.removesuffix(endpoint).rstrip("/"), query)
-    return BaseUrl(base, query)
+    endpoint = next((path for path in ENDPOINT_PATHS if base.endswith(path)), "")
+    return BaseUrl(base.removesuffix(endpoint).rstrip("/"), query)
 
 
 def suggest_base_url(url: str, version: str = "/v1") -> str:

@@ -96,11 +96,9 @@ class LaunchSpec(Struct, frozen=True, kw_only=True):
 
         A folder's name proves nothing, and other names in the profile may belong to anybody on the hub.
         """
-        return (
-            self.folder is None
-            and self.profile is not None
-            and self.model.lower() == self.profile.names[0].lower()
-        )
+        if self.folder is not None or self.profile is None:
+            return False
+        return self.model.lower() == self.profile.names[0].lower()
 
     @property
     def identity(self) -> str:
@@ -234,12 +232,7 @@ def version(engine: Engine, python: str = "") -> str:
 def command_line(spec: LaunchSpec, *, port: int) -> list[str]:
     """Return the server's command line: the profile's options, then the user's, which take precedence."""
     engine, profile = spec.engine, spec.profile
-    placeholders = {
-        "model": str(spec.folder or spec.model),
-        "name": spec.name,
-        "host": HOST,
-        "port": str(port),
-    }
+    placeholders = {"model": spec.folder or spec.model, "name": spec.name, "host": HOST, "port": port}
     template = engine.follower_command if spec.rank and engine.follower_command else engine.command
     arguments = [spec.python or sys.executable, "-m", *(part.format(**placeholders) for part in template)]
     values: dict[str, str] = {}

@@ -144,12 +144,10 @@ def _segments_by_template(
 
 def end_of_turn(checkpoint: Checkpoint, variables: Mapping[str, Any]) -> int | None:
     """Return the end-of-turn token: the first token after a rendered turn that can end a generation, else the EOS token."""
-    eos = checkpoint.model.generation_config.eos_token_id
-    eos_tokens = {*(eos if isinstance(eos, list) else [eos]), checkpoint.tokenizer.eos_token_id} - {None}
+    eos_tokens = {*checkpoint.eos_tokens, checkpoint.tokenizer.eos_token_id} - {None}
     turns = Prompt(messages=(Message.user("Hello"), Message("assistant", (Text("Goodbye"),))))
-    after = render(checkpoint, turns, [], {**variables, "add_generation_prompt": False}).rpartition(
-        "Goodbye"
-    )[2]
+    conversation = render(checkpoint, turns, [], {**variables, "add_generation_prompt": False})
+    after = conversation.rpartition("Goodbye")[2]
     tokens: list[int] = checkpoint.tokenizer(after, add_special_tokens=False)["input_ids"]
     default: int | None = checkpoint.tokenizer.eos_token_id
     return next((token for token in tokens if token in eos_tokens), default)
@@ -185,10 +183,8 @@ def _batch_likelihoods(
             return [ModelError("out of memory")]
         torch.cuda.empty_cache()
         half = len(rows) // 2
-        return [
-            *_batch_likelihoods(checkpoint, rows[:half], decoding),
-            *_batch_likelihoods(checkpoint, rows[half:], decoding),
-        ]
+        halves = (_batch_likelihoods(checkpoint, part, decoding) for part in (rows[:half], rows[half:]))
+        return [outcome for outcomes in halves for outcome in outcomes]
 
 
 def _row_statistics(checkpoint: Checkpoint, rows: Sequence[Row], decoding: Decoding) -> list[Any]:

@@ -107,19 +107,11 @@ class ServerProcess:
 
     def _test_call(self) -> None:
         """Request one token, to verify that the server can reply; raises UsageError."""
-        body = {
-            "model": self.spec.name,
-            "messages": [{"role": "user", "content": "Say yes."}],
-            "max_tokens": 1,
-        }
-        headers = {"Content-Type": "application/json"}
+        messages = [{"role": "user", "content": "Say yes."}]
+        body = msgspec.json.encode({"model": self.spec.name, "messages": messages, "max_tokens": 1})
+        headers, url = {"Content-Type": "application/json"}, f"{self.url}/chat/completions"
         try:
-            fetch(
-                f"{self.url}/chat/completions",
-                data=msgspec.json.encode(body),
-                headers=headers,
-                timeout_s=FIRST_CALL_S,
-            )
+            fetch(url, data=body, headers=headers, timeout_s=FIRST_CALL_S)
         except OSError as error:
             reason = str(error)
             if isinstance(error, HttpStatusError):
@@ -175,17 +167,15 @@ class ServerProcess:
 
 def _environment(engine: Engine) -> dict[str, str]:
     """Return the environment of the server, without secrets of other services and with telemetry disabled."""
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if name in DOWNLOAD_SECRETS or _is_harmless(name, value)
-    }
+    inherited = {name: value for name, value in os.environ.items() if _is_passed_on(name, value)}
     return inherited | {"DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1"} | engine.environment
 
 
-def _is_harmless(name: str, value: str) -> bool:
+def _is_passed_on(name: str, value: str) -> bool:
     """Return whether a variable contains no secret of another service; proxies are passed with their passwords."""
     words = name_words(name)
+    if name in DOWNLOAD_SECRETS:
+        return True
     if (
         name.startswith("EVALS_")
         or not SECRET_WORDS.isdisjoint(words)

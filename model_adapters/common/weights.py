@@ -29,16 +29,8 @@ class PendingCall(NamedTuple):
     @property
     def batch_key(self) -> tuple[Any, ...]:
         """Return the settings that all calls of a batch must share."""
-        sampling = self.sampling
-        return (
-            sampling.temperature,
-            sampling.top_p,
-            sampling.top_k,
-            sampling.min_p,
-            sampling.max_tokens,
-            sampling.stop,
-            bool(self.images),
-        )
+        names = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "stop")
+        return (*(getattr(self.sampling, name) for name in names), bool(self.images))
 
 
 class Checkpoint(Struct):
@@ -54,13 +46,22 @@ class Checkpoint(Struct):
     context: int
     takes_images: bool
 
+    @property
+    def eos_tokens(self) -> set[int | None]:
+        """Return the tokens that end a generation; they include None if the checkpoint defines none."""
+        eos = self.model.generation_config.eos_token_id
+        return set(eos if isinstance(eos, list) else [eos])
+
 
 def load(source: str, *, trusted: bool) -> Checkpoint:
     """Load a checkpoint onto the best device; raises UsageError with a one-line message."""
     import torch
     import transformers
 
-    location, options = (source, {}) if not is_gguf(source) else _gguf_location(source)
+    location, options = source, dict[str, Any]()
+    if is_gguf(source):
+        folder, _, name = source.rpartition("/")
+        location, options = folder or ".", {"gguf_file": name}
     try:
         config = transformers.AutoConfig.from_pretrained(location, trust_remote_code=trusted, **options)
         processor_class = transformers.AutoTokenizer if options else transformers.AutoProcessor
@@ -93,12 +94,6 @@ def is_gguf(source: str) -> bool:
     return source.endswith(".gguf")
 
 
-def _gguf_location(source: str) -> tuple[str, dict[str, Any]]:
-    """Return the folder and the options with which transformers loads a GGUF file."""
-    folder, _, name = source.rpartition("/")
-    return folder or ".", {"gguf_file": name}
-
-
 def auto_class(config: Any, *, trusted: bool) -> str:
     """Return the name of the Auto class: from the checkpoint's `auto_map` if its code is trusted, else by its model type.
 
@@ -107,15 +102,13 @@ def auto_class(config: Any, *, trusted: bool) -> str:
     from transformers.models.auto import modeling_auto
 
     mapped = [name for name in (getattr(config, "auto_map", None) or {}) if name.startswith("AutoModel")]
+    multimodal = "AutoModelForImageTextToText"
     if trusted and mapped:
-        return str(
-            min(mapped, key=lambda name: (name == "AutoModel", name != "AutoModelForImageTextToText", name))
-        )
+        return str(min(mapped, key=lambda name: (name == "AutoModel", name != multimodal, name)))
     if config.model_type in modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
-        return "AutoModelForImageTextToText"
-    if config.model_type in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        return "AutoModelForCausalLM"
-    return "AutoModelForImageTextToText"
+        return multimodal
+    is_text_model = config.model_type in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    return "AutoModelForCausalLM" if is_text_model else multimodal
 
 
 def best_device(torch: Any) -> str:
@@ -264,12 +257,9 @@ def _make_reply(
 ) -> Reply:
     from evals.extract import split_reasoning
 
-    eos = checkpoint.model.generation_config.eos_token_id
-    eos_tokens = set(eos if isinstance(eos, list) else [eos])
-    tokens = tokens[
-        : checkpoint.context - length
-    ]  # a batch is computed until its shortest prompt fills the context
-    eos_position = next((n for n, token in enumerate(tokens) if token in eos_tokens), None)
+    # a batch is computed until its shortest prompt fills the context
+    tokens = tokens[: checkpoint.context - length]
+    eos_position = next((n for n, token in enumerate(tokens) if token in checkpoint.eos_tokens), None)
     reply_tokens = tokens[: eos_position + 1 if eos_position is not None else len(tokens)]
     text = checkpoint.tokenizer.decode(reply_tokens, skip_special_tokens=True)
     text = text.rstrip("\ufffd")  # an incomplete character at the end, which servers omit too
@@ -308,10 +298,8 @@ def likelihoods(checkpoint: Checkpoint, prompt: str, continuations: Sequence[str
         if not len(continuation_tokens):
             raise Rejected(f"{text!r} adds no token to this prompt")
         with torch.inference_mode():
-            logits = checkpoint.model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[
-                0, start - 1 : -1
-            ]
-        log_probs = torch.log_softmax(logits.float(), dim=-1)
+            logits = checkpoint.model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+        log_probs = torch.log_softmax(logits[0, start - 1 : -1].float(), dim=-1)
         values = log_probs.gather(1, continuation_tokens[:, None])[:, 0]
         greedy = bool((values >= log_probs.max(dim=-1).values).all())
         results.append(
