@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Sequence
 
 import pandas as pd
@@ -11,7 +10,9 @@ from evals.board.trust import promise_state
 from evals.dashboard.tables.leaderboard import Board, Row
 from evals.plain import escape_formula
 from evals.records.promise import promise_status
+from evals.terminal.figures import utc_time
 
+ISO_TIME = "%Y-%m-%dT%H:%M:%S+00:00"
 ESTIMATE_FIELDS = ("metric", "unit", "better", "value", "low", "high", "worst", "best", "n", "clusters")
 """Fields of an estimate that are columns of `tidy_table`."""
 
@@ -32,17 +33,12 @@ def tidy_table(board: Board, rows: Sequence[Row], labels: Sequence[str]) -> pd.D
                     "protocol": column.protocol, **{name: getattr(cell.estimate, name) for name in ESTIMATE_FIELDS},
                     "coverage": cell.coverage, "method": cell.estimate.method, "sample_items": column.sample,
                     "data_sha256": column.data_sha256, "run": card.run if card else None,
-                    "started": iso_time(card.started) if card else None,
+                    "started": utc_time(card.started, ISO_TIME) if card else None,
                     "promise": promise_state(promise_status(card)) if card else None,
                     "challenge": challenge.valid_verdict if challenge else None,
                 }
             )  # fmt: skip
     return pd.DataFrame(table)
-
-
-def iso_time(seconds: float) -> str:
-    """Return a time, given in seconds since the epoch, as an ISO date and time in UTC."""
-    return datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC).isoformat(timespec="seconds")
 
 
 def csv(frame: pd.DataFrame) -> bytes:

@@ -26,6 +26,7 @@ from evals.dashboard.tables.leaderboard import Board, Row, build
 from evals.dashboard.tables.significance import ColumnRanks
 from evals.errors import UsageError
 from evals.plain import percent
+from evals.terminal.figures import utc_time
 from evals.verdicts.reported import Claim
 
 PAGE_MARKER = "<!-- evals dashboard --export -->"
@@ -148,7 +149,7 @@ def _leaderboard_json(
     cells = downloads.tidy_table(board, rows, labels).astype(object)
     document = {
         "format": 1,
-        "made": downloads.iso_time(time.time()),
+        "made": utc_time(time.time(), downloads.ISO_TIME),
         "columns": columns,
         "cells": cells.where(lambda frame: frame.notna(), None).to_dict("records"),
         "claims": [claim for claim in claims if not claim.superseded],
@@ -166,7 +167,7 @@ def _leaderboard_html(
 ) -> Iterator[str]:
     yield "<h1>Leaderboard</h1>"
     yield (
-        f'<p class="pale">Created by science-evals on {downloads.iso_time(time.time())}. Scores are shown with the half-width of their 95 % interval, '
+        f'<p class="pale">Created by science-evals on {utc_time(time.time(), downloads.ISO_TIME)}. Scores are shown with the half-width of their 95 % interval, '
         "and their coverage if below 100 %; they are percentages unless the heading states another unit. Hover over a "
         "score for its interval, n, coverage and bounds; click it for samples of its run, or a heading to sort by it. "
         'Data: <a href="leaderboard.json">JSON</a>, <a href="leaderboard.csv">CSV</a>.</p>'

@@ -65,7 +65,7 @@ def _intervals(
     numbers = tooltips(("value", "low", "high"), number_format)
     base = alt.Chart(frame).encode(
         alt.Y("label:N", sort=list(frame["label"]), title=None, axis=label_axis),
-        coded(alt.Color, "result", zip(shapes, (blue, orange, GREY), strict=True), LEGEND),
+        coded(alt.Color, "result", zip(shapes, (blue, orange, GREY), strict=False), LEGEND),
         tooltip=["label:N", *numbers, *tooltips(["n"], ",")],
     )
     axis = alt.X("low:Q", title=title, scale=alt.Scale(zero=reference == 0), axis=AXIS)

@@ -100,17 +100,3 @@ def _upstream_prompt(card: Card) -> str:
     source = card.wording
     sha256 = f"SHA-256 {source.get('file_sha256', 'not stated')}"
     return ", ".join(filter(None, (source.get("package"), source.get("file"), sha256))) if source else ""
-
-
-def duration(seconds: float | None) -> str:
-    """Return a duration as text.
-
-    >>> duration(7500)
-    '2 h 5 min'
-    """
-    if seconds is None:
-        return "unknown"
-    if seconds < 100:
-        return f"{seconds:.3g} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"

@@ -197,15 +197,19 @@ def lengths(entry: Entry, others: Sequence[Entry] = ()) -> LengthBins | None:
 
 
 def _bin_row(replies: pd.DataFrame, bounds: stats.Bounds | None) -> tuple[Any, ...]:
-    values, clusters = replies["value"].tolist(), replies["cluster"].tolist()
-    if bounds and len(set(clusters)) == len(values) and all(value in bounds for value in values):
-        mean = stats.proportion(sum(values), len(values))
-    else:
-        mean = stats.clustered_mean(values, clusters, bounds=bounds)
+    mean = _mean_with_interval(replies["value"].tolist(), replies["cluster"].tolist(), bounds)
     return (
         int(replies["length"].min()), int(replies["length"].max()), len(replies), mean.value, mean.low, mean.high,
         float(replies["truncated"].mean()), replies["others"].mean(),
     )  # fmt: skip
+
+
+def _mean_with_interval(
+    values: Sequence[float], clusters: Sequence[str], bounds: stats.Bounds | None
+) -> stats.Interval:
+    if bounds and len(set(clusters)) == len(values) and all(value in bounds for value in values):
+        return stats.proportion(sum(values), len(values))
+    return stats.clustered_mean(values, clusters, bounds=bounds)
 
 
 def _mean_by_sample(others: Sequence[Entry]) -> dict[str, float]:

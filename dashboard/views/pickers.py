@@ -14,10 +14,10 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from evals.dashboard import state
-from evals.dashboard.downloads import iso_time
 from evals.dashboard.tables import frames
 from evals.dashboard.tables.frames import Entry, Index
 from evals.dashboard.untrusted import text as safe
+from evals.terminal.figures import utc_time
 
 MAX_OTHER_RUNS = 3
 """Maximum number of other runs that the Sample page shows beside a run."""
@@ -120,7 +120,7 @@ def stop_if_unreadable(index: Index, names: Sequence[str]) -> None:
 def run_labels(runs: Mapping[str, Entry]) -> dict[str, str]:
     """Return a label for each name of a run: model, protocol and time, and the id if these are not unique."""
     titles = {
-        name: f"{entry.card.model} · {entry.card.config.protocol} · {iso_time(entry.card.started)[:16].replace('T', ' ')}"
+        name: f"{entry.card.model} · {entry.card.config.protocol} · {utc_time(entry.card.started)}"
         for name, entry in runs.items()
     }
     counts = Counter(titles.values())

@@ -22,6 +22,7 @@ from evals.plain import count_of, format_with_interval
 from evals.records.card import Card
 from evals.records.promise import promise_status
 from evals.records.store import read_card
+from evals.run.progress import duration_text
 
 STALE_S = 600  # seconds without a record after which an active run is reported as possibly interrupted
 MAX_ROWS = 26  # above which the table scrolls
@@ -57,7 +58,7 @@ def draw_active_run(entry: Entry) -> None:
         silence_s = time.time() - (progress.last_started or card.started)
         if silence_s > STALE_S:
             st.caption(
-                f"No record for {provenance.duration(silence_s)}: if the run was interrupted, repeat its command to resume it."
+                f"No record for {duration_text(silence_s)}: if the run was interrupted, repeat its command to resume it."
             )
         failures = sum(n for name, n in progress.verdicts.items() if name.startswith("failed:"))
         st.caption(f"{progress.output_tokens:,} output tokens, {count_of(failures, 'failure')} so far.")
@@ -134,13 +135,13 @@ def run_row(entry: Entry) -> dict[str, object]:
 
 
 def _draw_cost(card: Card) -> None:
-    duration_s = card.finished - card.started if card.finished else None
+    duration = duration_text(card.finished - card.started) if card.finished else "unknown"
     price_note = f"At prices of {card.price_date}." if card.price_date else "The price is unknown."
     metrics = (
         ("input tokens", f"{card.tokens.get('input', 0):,}" if card.tokens else "unknown", None),
         ("output tokens", f"{card.tokens.get('output', 0):,}" if card.tokens else "unknown", None),
         ("cost", "unknown" if card.cost_usd is None else f"{card.cost_usd:.2f} USD", price_note),
-        ("duration", provenance.duration(duration_s), "From start to end, including pauses."),
+        ("duration", duration, "From start to end, including pauses."),
     )
     with st.container(horizontal=True):
         for label, value, tooltip in metrics:

@@ -16,7 +16,6 @@ from evals.dashboard.tables.frames import Entry
 from evals.dashboard.tables.sample import NOT_RIGHT
 from evals.dashboard.untrusted import text as safe
 from evals.dashboard.views import pickers
-from evals.dashboard.views.pickers import MAX_OTHER_RUNS
 from evals.errors import EvalsError
 from evals.plain import count_of
 from evals.types import Estimate
@@ -211,7 +210,10 @@ def draw_unsolved(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> 
     suspects = frame if is_error else frame[frame["agree"] >= MIN_AGREEMENT]
     draw_suspect_downloads(suites.with_provenance(suspects, entry))
     if selected is not None:
-        sample, beside = str(frame.iloc[selected]["sample"]), [run.name for run in others[:MAX_OTHER_RUNS]]
+        sample, beside = (
+            str(frame.iloc[selected]["sample"]),
+            [run.name for run in others[: pickers.MAX_OTHER_RUNS]],
+        )
         params = {"run": entry.name, "suite": entry.card.config.suite, "sample": sample}
         state.draw_link("sample", f"Replies to {safe.label(sample, 60)}", beside=beside, **params)
 

@@ -57,26 +57,6 @@ _STATUS_IN_MESSAGE = re.compile(
 """A status in a message: "Error code: 429 - ...", or the quoted error object of another server."""
 
 
-class _ErrorBody(Struct):
-    error: Any = None
-    message: Any = None
-    detail: Any = None
-    code: Any = None
-    status: Any = None
-    msg: Any = None
-    type: Any = None
-    param: Any = None
-    errors: Any = None
-    base_resp: Any = None
-    """MiniMax."""
-    retry_after: Any = None
-    estimated_time: Any = None
-    """Hugging Face: seconds until the model is loaded."""
-
-
-_error_body_decoder = msgspec.json.Decoder(_ErrorBody | list[_ErrorBody])
-
-
 class Envelope(Struct, kw_only=True):
     """Fields of a 200 response in which servers and gateways report an error instead of a reply."""
 
@@ -123,17 +103,18 @@ class Fault(NamedTuple):
 def parse_fault(raw: bytes) -> Fault:
     """Parse an error body; text in another format becomes the message itself."""
     try:
-        body = _error_body_decoder.decode(raw)
+        body = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Fault(" ".join(raw[:200].decode(errors="replace").split()) or "no body")
+        body = None
     if isinstance(body, list):  # from Google's OpenAI-compatible endpoint
-        body = body[0] if body else _ErrorBody()
-    error = next(
-        (entry for entry in (body.error, body.errors, body.detail, body.base_resp) if entry is not None), None
-    )
+        body = body[0] if body else {}
+    if not isinstance(body, dict):
+        return Fault(" ".join(raw[:200].decode(errors="replace").split()) or "no body")
+    names = ("error", "errors", "detail", "base_resp")  # `base_resp`: MiniMax
+    error = next((body[name] for name in names if body.get(name) is not None), None)
     if isinstance(error, list):
         error = {"message": _join_validation_errors(error), "param": _first_location(error)}
-    top_level = {"code": body.code, "type": body.type, "status": body.status, "param": body.param}
+    top_level = {name: body.get(name) for name in ("code", "type", "status", "param")}
     fields: Mapping[str, Any] = error if isinstance(error, dict) else top_level
     while isinstance(inner := fields.get("error"), dict) and not fields.get("message"):
         fields = inner
@@ -141,17 +122,16 @@ def parse_fault(raw: bytes) -> Fault:
     message = next((fields[name] for name in message_fields if fields.get(name)), None)
     if message is None and not isinstance(error, dict | bool):
         message = error
-    message = str(message or body.message or body.msg or raw[:200].decode(errors="replace"))
+    message = str(message or body.get("message") or body.get("msg") or raw[:200].decode(errors="replace"))
     codes, retry_after_s = _codes_and_delay(fields)
     if retry_after_s is None:
-        outer = {"retry_after": body.retry_after, "estimated_time": body.estimated_time}
-        retry_after_s = _retry_after_s({**outer, **fields})
+        retry_after_s = _retry_after_s({**body, **fields})
     return Fault(
         " ".join(message.split())[:500],
         " ".join(codes),
         retry_after_s,
         str(fields.get("param") or ""),
-        _find_status(fields, top_level, body.error, body.errors),
+        _find_status(fields, top_level, body.get("error"), body.get("errors")),
     )
 
 
@@ -171,19 +151,15 @@ def _codes_and_delay(fields: Mapping[str, Any]) -> tuple[list[str], float | None
 
 def _details(fields: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     details = fields.get("details")
-    for detail in [details] if isinstance(details, dict) else details if isinstance(details, list) else []:
-        if isinstance(detail, dict):
-            yield detail
+    yield from filter(
+        lambda detail: isinstance(detail, dict), details if isinstance(details, list) else [details]
+    )
 
 
 def _retry_after_s(fields: Mapping[str, Any]) -> float | None:
-    for name, unit in (
-        ("retry_after_ms", 0.001),
-        ("retry_after", 1.0),
-        ("retry_after_seconds", 1.0),
-        ("estimated_time", 1.0),
-    ):
-        value = fields.get(name)
+    """Return the wait that a field states; `estimated_time`: until the model is loaded (Hugging Face)."""
+    for name in ("retry_after_ms", "retry_after", "retry_after_seconds", "estimated_time"):
+        value, unit = fields.get(name), 0.001 if name.endswith("_ms") else 1.0
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9:
             return unit * value
     return None
