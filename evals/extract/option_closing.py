@@ -27,7 +27,7 @@ _CLOSING_SENTENCES = tuple(
         (
             rf"{_START}[Nn]ot\s{_OTHER},?\sbut\s(?:rather\s)?{_NOUN}?{_LETTER}{_END}",
             rf"\b[Ii]t(?:['’]s|\sis|\smust\sbe)\s{_NOUN}?{_LETTER}\s(?:that|which)\s",
-            rf"\b[Bb]etween\s{_OTHER}\sand\s{_OTHER},\s{_NOUN}?{_LETTER}\sis\s(?:the\s|a\s|clearly\s|much\s)?(?:more|better|closer|stronger|likelier)\b",
+            rf"\b[Bb]etween\s{_OTHER}\sand\s{_OTHER},\s{_NOUN}?{_LETTER}\s(?:is\s(?:the\s|a\s|clearly\s|much\s)?(?:more|better|closer|stronger|likelier)\b|(?:makes\smore\ssense|fits\sbetter){_END})",
             rf"{_NOUN}{_LETTER}\sis\sthe\s(?:only\s)?one\sthat\s(?:holds|fits|works|applies|is\s(?:true|correct|right)){_END}",
             rf"{_NOUN}{_LETTER}\sstands\sout\b",
             rf"(?:{_START}|,\s)(?:[Tt]his|[Tt]hat)\sis\s{_NOUN}?{_LETTER}{_END}",
@@ -52,7 +52,7 @@ _CLOSING_SENTENCES = tuple(
             rf"{_START}(?:[Ff]rom|[Aa]mong|[Bb]y|[Oo]n|[Aa]fter|[Gg]iven|[Hh]ere|[Aa]ll|[Ii]n\s(?:the\send|short|sum|total|this\scase)|[Ff]inal(?:ly|\sanswer)|[Gg]un|[Ii]f\s(?:I|we)\s(?:had|have|must))\b[^,.;:\n]{{0,60}},\s(?:then\s)?{_NOUN}?{_LETTER}{_END}",
             rf"(?:{_START}|\bbut\s|\bthat\s){_NOUN}?{_LETTER}\s(?:seems|is|looks|appears)\s(?:to\sbe\s)?(?:the\s)?most\s(?:likely|plausible|probable|reasonable|appropriate|consistent)(?:\s(?:answer|choice|option|one|candidate))?{_END}",
             rf"{_OTHER}(?:,\s(?:and\s)?{_OTHER}){{0,8}}(?:,?\sand\s{_OTHER})?\s(?:do(?:es)?|are|is|can)(?:\snot|n['’]t)\b[^.;\n]{{0,40}}[;,]\s(?:only\s|but\s)?{_LETTER}\s(?:does|is|fits|works|can){_END}",
-            rf"(?:{_START}|,\s){_THEREFORE}(?:(?:[Ww]e|[Ii]|[Tt]his|[Tt]hat|[Ii]t|[Ww]hich|[Tt]hese)\s(?:gets?|obtains?|have|finds?|reach|went\swith|(?:gives?|yields?)(?:\sus)?|means?|confirms?|makes\sit|leads?\s(?:us\s)?to|agrees?\swith|is\sanswer)|leading\s(?:us\s)?to|corresponding\sto|yielding|as\sin|[Ii](?:['’]ll|\swill)\stake|[Ii](?:['’]m|\sam)\sconfident\s(?:in|with)|(?:[Cc]orrect|[Rr]ight)\sis)\s{_NOUN}?{_LETTER}{_END}",
+            rf"(?:{_START}|,\s){_THEREFORE}(?:(?:[Ww]e|[Ii]|[Tt]his|[Tt]hat|[Ii]t|[Ww]hich|[Tt]hese)\s(?:gets?|obtains?|have|finds?|reach|went\swith|(?:gives?|yields?)(?:\sus)?|means?|confirms?|makes\sit|leads?\s(?:us\s)?to|agrees?\swith|is\sanswer)|leading\s(?:us\s)?to|corresponding\sto|yielding|as\sin|[Ii](?:['’]ll|\swill)\s(?:take|submit|enter)|[Mm]arking|[Ee]verything\s(?:fits|matches)|(?<!thing,\s)(?<!all,\s)(?<=,\s)but|[Ii](?:['’]m|\sam)\sconfident\s(?:in|with)|(?:[Cc]orrect|[Rr]ight)\sis)\s{_NOUN}?{_LETTER}{_END}",
             rf"{_START}(?:[Tt]o\s(?:sum\sup|conclude|summari[sz]e)|[Uu]ltimately|[Aa]t\sthe\send\sof\sthe\sday|[Oo]f\scourse|[Nn]aturally|[Ww]ithout\s(?:a\s)?(?:doubt|question)|[Ii]ndeed|[Ee]xactly|[Pp]recisely|[Ss]imply|[Jj]ust|[Ee]vidently|[Pp]resumably|[Aa]pparently),?\s{_NOUN}?{_LETTER}{_END}",
             rf"{_START}{_THEREFORE}{_NOUN}?{_LETTER}\s(?:only|alone|is\s(?:it|valid)|(?:alone\s)?(?:fits|works|holds|stands|applies|satisfies\s(?:all|every|the)\s[^.,;\n]{{1,40}}|meets\s(?:all|every|the)\s[^.,;\n]{{1,40}})){_END}",
             rf"\b[Cc]omparing\s(?:\w+\s){{0,5}}gives\s{_NOUN}?{_LETTER}{_END}",

@@ -84,7 +84,7 @@ def _read_noun(text: str, begin: int, word: str) -> CueReading | None:
     link = _NOUN_LINK.match(text, end, end + MAX_CUE_CHARS)
     if link is None and _ANSWER_QUALIFIER.search(left_context):
         link = _LINK_WITH_MODIFIER.match(text, end, end + MAX_CUE_CHARS)
-    if link is None and word in ("option", "choice"):
+    if link is None and word in ("option", "choice", "statement"):
         link = _LINK_WITH_CLAUSE.match(text, end, end + MAX_CUE_CHARS)
     if means_answer and link is not None:
         reading = read_cue(text, begin, link.end(), is_strong=True, allow_unmarked=True, allow_run=True)
