@@ -175,7 +175,7 @@ class Board(NamedTuple):
 
 
 _CACHE: list[tuple[tuple[Entry, ...], Board]] = []
-"""The runs and the board of the last call of `build`. A run that has not changed is the same object in the next call."""
+"""The runs and the board of the last call to `build`. A run that has not changed is the same object in the next call."""
 
 
 def build(entries: Iterable[Entry]) -> Board:

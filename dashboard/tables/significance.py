@@ -1,7 +1,7 @@
 """Ranks of the models in a column, from paired comparisons of all pairs of models as in `evals compare`.
 
 Holm's method bounds the probability of any false difference at 5 %. Means are compared in arrays, which is fast enough for
-forty models. Other metrics (RMSE, ROC-AUC) are compared by `evals.verdicts`, which is slower and thus limited to few models.
+forty models. Other metrics (RMSE, ROC-AUC) are compared by `evals.verdicts`, which is slower and thus limited to a few models.
 """
 
 from __future__ import annotations

@@ -263,7 +263,7 @@ def draw_outcomes(runs: Sequence[tuple[str, Entry]]) -> None:
 
 
 def _select_quadrant(discordant: pd.DataFrame, names: tuple[str, str]) -> str:
-    """Let the user choose a quadrant that has samples; empty: all."""
+    """Return the quadrant that the user selects, among those with samples; empty: all."""
     titles = {"": "all", **_quadrant_titles(*names), comparison.NOT_PAIRED: comparison.NOT_PAIRED}
     choices = [name for name in titles if not name or (discordant["quadrant"] == name).any()]
     return pickers.select_one("flip", "Show", choices, format_func=lambda name: safe.visible(titles[name]))

@@ -78,7 +78,7 @@ def main() -> None:
     )  # fmt: skip
     margin_points = middle.number_input(
         "Margin, points", 0.1, 50.0, 2.0, 0.5, key="margin", bind="query-params",
-        help="Largest acceptable loss; for units other than %, in percent of the first run's score.",
+        help="Largest acceptable loss; for units other than %, as a percentage of the first run's score.",
     )  # fmt: skip
     against = right.segmented_control(
         "Compare with", BASELINES, default=BASELINES[1], key="against", bind="query-params",

@@ -13,6 +13,7 @@ from evals import disk
 from evals.boundary import foreign_code
 from evals.data.sources import Data, Row, Split
 from evals.errors import DataError, needs
+from evals.plain import one_line
 from evals.validation import cause
 
 FOLDS, SEED = 5, 18_012_019
@@ -23,7 +24,7 @@ SPLITS = ("matbench_v0.1_validation_small_tasks", "matbench_v0.1_validation")
 def read_table(
     data: Data, name: str, *, column: str, expected: int, gold: Callable[[Row], str | float]
 ) -> list[Row]:
-    """Return a task's rows with `mbid`, the input, the target in `column`, and `fold`, whose test set contains the row.
+    """Return a task's rows with `mbid`, the input, the target in `column`, and `fold`, the fold whose test set contains the row.
 
     `expected`: number of rows. `gold` maps a row to its target; if targets are strings (classes), the folds are stratified
     by them. Raises DataError.
@@ -31,28 +32,37 @@ def read_table(
     if data.origin == "hub":
         return _download_table(name, expected, gold)
     split = Split(hub=f"matbench_{name}", stems=(f"matbench_{name}", name), rows=expected)
-    rows = _read_matminer_table(data, name) or list(data.rows(split, required=("mbid", column)))
+    rows = _read_matminer_table(data, name, expected) or list(data.rows(split, required=("mbid", column)))
     if "fold" not in rows[0]:
         folds = _official_folds(data, name) or computed_folds([gold(row) for row in rows])
-        for position, row in enumerate(rows):
-            row["fold"] = folds[row["mbid"]] if isinstance(folds, dict) else folds[position]
+        if isinstance(folds, dict):
+            if unknown := next((row["mbid"] for row in rows if row["mbid"] not in folds), None):
+                raise DataError(
+                    f"matbench: the file of splits lacks {one_line(str(unknown))} of matbench_{name}"
+                )
+            folds = [folds[row["mbid"]] for row in rows]
+        for row, fold in zip(rows, folds, strict=True):
+            row["fold"] = fold
     return rows
 
 
-def _read_matminer_table(data: Data, name: str) -> list[Row]:
+def _read_matminer_table(data: Data, name: str, expected: int) -> list[Row]:
     """Return the rows of a local table in matminer's format, {"columns": [...], "data": [[...], ...]}; empty if there is none."""
     if (path := data.folder() / f"matbench_{name}.json.gz").is_file():
         document = _read_json(path)
         if "columns" in document:
-            return _with_ids(
-                name, [dict(zip(document["columns"], row, strict=True)) for row in document["data"]]
-            )
+            columns, rows = document["columns"], document.get("data")
+            if not isinstance(columns, list) or not isinstance(rows, list):
+                raise DataError(f"{path}: not a table with lists of columns and data")
+            if any(not isinstance(row, list) or len(row) != len(columns) for row in rows):
+                raise DataError(f"{path}: not every row has {len(columns)} values")
+            return _with_ids(name, [dict(zip(columns, row, strict=True)) for row in rows], expected)
     return []
 
 
-def _with_ids(name: str, rows: Sequence[Row]) -> list[Row]:
-    """Return the rows with upstream's ids, which number them in order."""
-    width, label = len(str(len(rows))), name.replace("_", "-")
+def _with_ids(name: str, rows: Sequence[Row], expected: int) -> list[Row]:
+    """Return the rows with upstream's ids, which number them in order; `expected`: number of rows of the whole table."""
+    width, label = len(str(expected)), name.replace("_", "-")
     return [{**row, "mbid": f"mb-{label}-{i + 1:0{width}d}"} for i, row in enumerate(rows)]
 
 
@@ -68,7 +78,7 @@ def _download_table(name: str, expected: int, gold: Callable[[Row], str | float]
     if len(rows) != expected:
         raise DataError(f"matbench: matbench_{name} has {len(rows)} rows, expected {expected}")
     folds = computed_folds([gold(row) for row in rows])
-    return [{**row, "fold": fold} for row, fold in zip(_with_ids(name, rows), folds, strict=True)]
+    return [{**row, "fold": fold} for row, fold in zip(_with_ids(name, rows, expected), folds, strict=True)]
 
 
 def _official_folds(data: Data, name: str) -> dict[str, int]:
@@ -76,8 +86,14 @@ def _official_folds(data: Data, name: str) -> dict[str, int]:
     for stem in SPLITS:
         for path in (data.folder() / f"{stem}.json", data.folder() / f"{stem}.json.gz"):
             if path.is_file():
-                folds: Mapping[str, Any] = _read_json(path)["splits"].get(f"matbench_{name}", {})
-                return {mbid: int(fold[-1]) for fold, split in folds.items() for mbid in split["test"]}
+                document = _read_json(path)
+                try:
+                    folds: Mapping[str, Any] = document["splits"].get(f"matbench_{name}", {})
+                    return {mbid: int(fold[-1]) for fold, split in folds.items() for mbid in split["test"]}
+                except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
+                    raise DataError(
+                        f"{path}: not Matbench's file of splits ({one_line(repr(error))})"
+                    ) from error
     return {}
 
 

@@ -38,7 +38,7 @@ class LoggedBatch(Struct):
 
 
 class LoggedChange(Struct, omit_defaults=True):
-    """One line of `batches.jsonl`: new values for the fields of a `LoggedBatch`; empty fields do not change."""
+    """One line of `batches.jsonl`: new values for the fields of a `LoggedBatch`; an empty field leaves the batch's value unchanged."""
 
     label: str
     at: float = 0.0

@@ -79,14 +79,14 @@ def _is_equal(gold: str, stated: str) -> bool:
     return equivalent(gold, stated, symbols=True) is True
 
 
-def stated(gold: str, stated: str) -> Comparison:
+def stated(gold: str, answer: str) -> Comparison:
     """Compare numbers with their units, then formulas symbolically; run it in a worker with a deadline."""
-    gold, stated = gold[:MAX_CHARS], stated[:MAX_CHARS]
-    if same_spelling(gold, stated):
+    gold, answer = gold[:MAX_CHARS], answer[:MAX_CHARS]
+    if same_spelling(gold, answer):
         return "same"
-    if not _is_comparable(gold, stated):
+    if not _is_comparable(gold, answer):
         return "open"
-    sides = equation_sides(stated.replace("$", ""))
+    sides = equation_sides(answer.replace("$", ""))
     last = sides[-1]
     comparisons = {_compare_numbers(value, last) for value in _gold_values(gold)}
     if comparisons == {"different"} or "same" in comparisons:

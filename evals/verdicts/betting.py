@@ -29,12 +29,12 @@ MAX_MEAN_SQUARE = 0.5
 """Mean squared difference, relative to the squared width, for which the best stake is three times the smallest one."""
 
 
-def stakes(margin: float, evenness: float = 1.0) -> NDArray[np.float64]:
+def stakes(margin: float, imbalance: float = 1.0) -> NDArray[np.float64]:
     """Return the mixture's shares (STAKE_COUNT,) of the largest safe stake; `margin` is relative to the width.
 
-    The best share grows as evenness x margin / mean squared difference; see `Bets` for `evenness`.
+    The best share grows as imbalance x margin / mean squared difference; see `Bets` for `imbalance`.
     """
-    smallest = min(MAX_STAKE / 2, max(MIN_STAKE, evenness * margin / MAX_MEAN_SQUARE / 3))
+    smallest = min(MAX_STAKE / 2, max(MIN_STAKE, imbalance * margin / MAX_MEAN_SQUARE / 3))
     return np.geomspace(smallest, MAX_STAKE, STAKE_COUNT)
 
 
@@ -42,7 +42,7 @@ class Bets:
     """Bets on the paired differences of one suite, given as gains (positive is better), one cluster at a time in random order.
 
     `width` is the largest possible gain of a sample, `max_weight` the largest weight of a cluster (1 without clusters;
-    the sums over clusters are the independent observations). `evenness`, max weight x mean weight / mean squared weight,
+    the sums over clusters are the independent observations). `imbalance`, max weight x mean weight / mean squared weight,
     measures how much a few heavy clusters (small groups of a macro mean) limit the stakes: 1 for equal weights. With
     `population` (the total weight of all clusters), clusters are drawn without replacement, so that the null hypothesis
     and the observed clusters determine the mean of the remaining ones (Waudby-Smith and Ramdas, section 5).
@@ -54,13 +54,13 @@ class Bets:
         margin: float,
         width: float = 1.0,
         max_weight: float = 1.0,
-        evenness: float = 1.0,
+        imbalance: float = 1.0,
         population: float | None = None,
     ) -> None:
         if not 0 < margin < width:
             raise ValueError(f"margin must lie between 0 and {width:g}, got {margin:g}")
         self.margin, self.width, self.max_weight = margin, width, max_weight
-        self._stakes = stakes(margin / width, evenness)
+        self._stakes = stakes(margin / width, imbalance)
         self.clusters = 0
         self.population = population
         self._clusters_in_order: list[tuple[float, float, float]] = []

@@ -79,13 +79,9 @@ def adjust(
         for sample_id, sample in reduced.values.items()
         if sample_id in population and not isnan(sample.value)
     )
-    if len(sample_ids) < MIN_ITEMS + 10 * len(controls):
-        raise UsageError(
-            f"{run.run} has {len(sample_ids)} scored items, but --control needs at least {MIN_ITEMS + 10 * len(controls)} "
-            f"({MIN_ITEMS}, and ten for each control run)"
-        )
-    rows = np.array([population[sample_id] for sample_id in sample_ids])
     clusters = [golds[sample_id].cluster for sample_id in sample_ids]
+    _check_size(run, clusters, len(controls))
+    rows = np.array([population[sample_id] for sample_id in sample_ids])
     scores = np.array([reduced.values[sample_id].value for sample_id in sample_ids])
     codes = np.unique(clusters, return_inverse=True)[1]
     unadjusted, adjusted, ratio = intervals(
@@ -190,6 +186,20 @@ def _check_controls(run: SuiteRun, controls: Sequence[SuiteRun], metric: Metric,
     if len(controls[0].outcomes.golds) == len(run.outcomes.golds):
         raise UsageError(
             f"control {controls[0].run} has no more items than {run.run}: there is nothing to adjust"
+        )
+
+
+def _check_size(run: SuiteRun, clusters: Sequence[str], controls: int) -> None:
+    """Raise UsageError if there are too few scored items or clusters; `clusters`: that of each item."""
+    minimum = MIN_ITEMS + 10 * controls
+    if len(clusters) < minimum:
+        raise UsageError(
+            f"{run.run} has {len(clusters)} scored items, but --control needs at least {minimum} "
+            f"({MIN_ITEMS}, and ten for each control run)"
+        )
+    if (count := len(set(clusters))) < FOLDS:
+        raise UsageError(
+            f"{run.run} has scored items in {count} clusters, but --control needs at least {FOLDS}"
         )
 
 

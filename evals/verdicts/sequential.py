@@ -66,7 +66,7 @@ class SuiteTest:
         max_weight, total_weight = max(cluster_weights), sum(cluster_weights)
         self.bets = Bets(
             margin=entry.margin, width=self.width, max_weight=max_weight,
-            evenness=max_weight * total_weight / sum(weight * weight for weight in cluster_weights),
+            imbalance=max_weight * total_weight / sum(weight * weight for weight in cluster_weights),
             population=total_weight if estimand == "this-run" else None,
         )  # fmt: skip
         self.outcomes: dict[str, dict[int, Point | None]] = {}
@@ -172,7 +172,11 @@ class SuiteTest:
         return self.difference_total / self.weight_total if self.weight_total else None
 
     def gain_prevents_pass(self, alpha: float) -> bool:
-        """Return whether the gain exceeds the largest plausible one: significantly or, before the last sample, as observed."""
+        """Return whether the gain is implausibly large.
+
+        While samples remain, the observed gain is compared with the largest plausible one; afterwards, its lower confidence
+        limit is.
+        """
         if self.entry.plausible is None:
             return False
         gain = (self.difference or 0.0) * (1 if self.metric.better == "higher" else -1)

@@ -103,11 +103,30 @@ def test_a_table_in_matminer_format_is_read(mirror: Path, tmp_path: Path) -> Non
     assert matbench._rows(Data(suite="matbench", local=tmp_path), "steels") == rows
 
 
-def test_a_corrupt_splits_file_is_reported_in_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "splits",
+    [
+        "{",
+        "{}",
+        '{"splits": []}',
+        '{"splits": {"matbench_steels": {"fold_x": {"test": ["a"]}}}}',
+        '{"splits": {"matbench_steels": {"fold_0": {"test": ["b"]}}}}',
+    ],
+)
+def test_an_unusable_splits_file_is_reported_in_one_line(tmp_path: Path, splits: str) -> None:
     (tmp_path / "matbench_steels.jsonl").write_text(
         '{"mbid": "a", "composition": "Fe", "yield strength": 1.0}\n'
     )
-    (tmp_path / "matbench_v0.1_validation.json").write_text("{")
+    (tmp_path / "matbench_v0.1_validation.json").write_text(splits)
+    with raises(DataError):
+        matbench._rows(Data(suite="matbench", local=tmp_path), "steels")
+
+
+@pytest.mark.parametrize(
+    "table", ['{"columns": 1}', '{"columns": ["composition", "yield strength"], "data": [["Fe"]]}']
+)
+def test_a_malformed_table_in_matminer_format_is_reported_in_one_line(tmp_path: Path, table: str) -> None:
+    (tmp_path / "matbench_steels.json.gz").write_bytes(gzip.compress(table.encode()))
     with raises(DataError):
         matbench._rows(Data(suite="matbench", local=tmp_path), "steels")
 

@@ -89,13 +89,13 @@ def test_power_and_error_rate_hold_for_groups_of_unequal_size():
     # a macro mean over groups of 10 to 400: a sample of the smallest group weighs forty times as much as one of the largest
     sizes = np.array([10, 15, 20, 30, 40, 60, 80, 100, 150, 200, 250, 300, 350, 400])
     weights = np.repeat(sizes.sum() / len(sizes) / sizes, sizes)
-    evenness = weights.max() * weights.mean() / (weights**2).mean()
+    imbalance = weights.max() * weights.mean() / (weights**2).mean()
     rng = np.random.default_rng(4)
     passes = {0.0: 0, 0.05: 0}
     for loss in passes:
         for _ in range(200):
             order = rng.permutation(len(weights))
-            bets = Bets(margin=0.05, max_weight=weights.max(), evenness=evenness)
+            bets = Bets(margin=0.05, max_weight=weights.max(), imbalance=imbalance)
             bets.add(
                 random_gains(rng, len(weights), discordance=0.15, loss=loss) * weights[order],
                 weights=weights[order],

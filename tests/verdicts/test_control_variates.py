@@ -71,6 +71,7 @@ def test_unsuitable_subsets_and_controls_are_refused() -> None:
         (subset, suite_run("other", whole.outcomes, data_sha256="1" * 64)),
         (subset, suite_run("other", outcomes({"z": 1.0}))),
         (suite_run("few", outcomes({f"s{i:03}": 1.0 for i in range(20)})), whole),
+        random_runs(1, cluster=100)[:2],  # all items of the subset are in one cluster
     ):
         with raises(UsageError):
             adjust(run, [control])
