@@ -89,12 +89,13 @@ TOP_LEVEL_IMPORTS = {
     "evals.commands": {"click"},
     "evals.board": {"numpy"},
     "evals.challenge": {"numpy", "scipy"},
+    "evals.merging": {"numpy"},
     "evals.verdicts": {"numpy"},
-    "evals.dashboard": {"pandas", "streamlit", "altair"},
+    "evals.dashboard": {"numpy", "pandas", "streamlit", "altair"},
 }
 """Packages that modules may import at the top besides the standard library and msgspec; others would slow down start-up.
 
-Commands import most of these packages only when they compare runs or maintain a board."""
+Commands import most of these packages only when they compare runs, maintain a board or merge models."""
 
 
 class Import(NamedTuple):

@@ -210,10 +210,8 @@ def draw_unsolved(entry: Entry, estimate: Estimate, others: Sequence[Entry]) -> 
     suspects = frame if is_error else frame[frame["agree"] >= MIN_AGREEMENT]
     draw_suspect_downloads(suites.with_provenance(suspects, entry))
     if selected is not None:
-        sample, beside = (
-            str(frame.iloc[selected]["sample"]),
-            [run.name for run in others[: pickers.MAX_OTHER_RUNS]],
-        )
+        sample = str(frame.iloc[selected]["sample"])
+        beside = [run.name for run in others[: pickers.MAX_OTHER_RUNS]]
         params = {"run": entry.name, "suite": entry.card.config.suite, "sample": sample}
         state.draw_link("sample", f"Replies to {safe.label(sample, 60)}", beside=beside, **params)
 
