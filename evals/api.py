@@ -113,6 +113,8 @@ def import_replies(
                 path.write_bytes(b"".join(line + b"\n" for line in lines))
         else:
             path = Path(replies)
+            if not path.exists():  # before the data set is loaded
+                raise UsageError(f"{path} does not exist")
         request = ImportRequest(
             suite=suite, model=model, protocol=protocol, data=Path(data) if data is not None else None,
             sample=sample, results=Path(results), run=run,

@@ -44,9 +44,19 @@ class UnknownName(UsageError):
     """An unknown name; the message suggests similar ones or, if there are none, lists or counts the known names."""
 
     def __init__(
-        self, kind: str, name: str, known: Iterable[str], *, see: str = "", source: object = ""
+        self,
+        kind: str,
+        name: str,
+        known: Iterable[str],
+        *,
+        see: str = "",
+        source: object = "",
+        more: str = "",
     ) -> None:
-        """`kind`: such as "variant of gpqa"; `see`: the command that lists many names; `source`: the file with the name."""
+        """`kind`: such as "variant of gpqa"; `see`: the command that lists many names; `source`: the file with the name.
+
+        `more`: a further hint.
+        """
         names = sorted(known)
         close_matches = [
             close for spelling in (name, name.lower()) for close in similar_names(spelling, names)
@@ -58,7 +68,7 @@ class UnknownName(UsageError):
         hint = did_you_mean(close_matches) if close_matches else listed
         noun, *context = re.split(r" (?=(?:of|for|with) )", kind, maxsplit=1)
         unknown = " ".join(["unknown", noun, repr(name), *context])
-        super().__init__(f"{f'{source}: ' if source else ''}{unknown}; {hint}")
+        super().__init__(f"{f'{source}: ' if source else ''}{unknown}; {hint}{f'; {more}' if more else ''}")
 
 
 class Untrusted(UsageError):

@@ -1,14 +1,16 @@
 """A model with predefined replies: `scripted:TEXT`, `scripted:list=FILE`, `scripted:call=module:function`.
 
 It can be used to try out a suite without a model, and in tests. The reply is a fixed string, the next one of a list of
-strings (used cyclically), or what a function of the prompt returns, a string or a Reply; it may also raise an error.
+strings (used cyclically), or what a sync or async function of the prompt returns, a string or a Reply; it may also raise
+an error.
 """
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TypeAlias
@@ -16,11 +18,12 @@ from typing import TypeAlias
 import msgspec
 
 from evals import disk
-from evals.errors import UsageError
+from evals.errors import ModelError, UsageError
 from evals.types import Prompt, Reply, Sampling, Usage
 from evals.validation import cause
 
-Script: TypeAlias = str | Sequence[str] | Callable[[Prompt], str | Reply]
+ScriptFunction: TypeAlias = Callable[[Prompt], str | Reply | Awaitable[str | Reply]]
+Script: TypeAlias = str | Sequence[str] | ScriptFunction
 
 
 class Scripted:
@@ -34,16 +37,21 @@ class Scripted:
         self._script = script
 
     async def reply(self, prompt: Prompt, sampling: Sampling) -> Reply:
-        """Return the next reply."""
+        """Return the next reply; raises ModelError if a function returns neither a text nor a Reply."""
         script, index = self._script, self.calls
         self.calls += 1
         await asyncio.sleep(0)  # yield to the event loop, so that Ctrl-C is handled
         if callable(script):
-            output = script(prompt)
+            result = script(prompt)
+            output = await result if inspect.isawaitable(result) else result
         else:
             output = script if isinstance(script, str) else script[index % len(script)]
         if isinstance(output, Reply):
             return output
+        if not isinstance(output, str):
+            raise ModelError(
+                f"{self.name}: the function returned {type(output).__name__}, not the text of a reply"
+            )
         return Reply(text=output, usage=Usage(input=0, output=len(output.split())), model=self.name)
 
     async def close(self) -> None:
@@ -70,12 +78,12 @@ def _read_texts(path: Path) -> list[str]:
     return texts
 
 
-def _import_function(spec: str) -> Callable[[Prompt], str | Reply]:
+def _import_function(spec: str) -> ScriptFunction:
     if not re.fullmatch(r"\w+(\.\w+)*:\w+", spec):
         raise UsageError(f"scripted:call={spec}: write scripted:call=MODULE:FUNCTION")
     name, _, attribute = spec.partition(":")
     try:
-        function: Callable[[Prompt], str | Reply] = getattr(import_module(name), attribute)
+        function: ScriptFunction = getattr(import_module(name), attribute)
     except ModuleNotFoundError as error:
         is_missing = error.name == name.split(".")[0]  # not a module that it imports
         hint = "; add the module's folder to PYTHONPATH" if is_missing else ""

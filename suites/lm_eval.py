@@ -127,7 +127,8 @@ def _index_entry(name: str) -> Any:
     if entry is None:
         index = _read_index(include, defaults=True)
         if (entry := index.get(name)) is None:
-            raise UnknownName("task of lm-eval", name, index)
+            own = "" if include else "a task of your own: set EVALS_LM_EVAL_INCLUDE to its folder"
+            raise UnknownName("task of lm-eval", name, index, see="evals lm-eval ls tasks", more=own)
     return entry
 
 

@@ -270,6 +270,12 @@ def test_imported_replies_are_the_only_runs_returned(here: Path) -> None:
         assert [card.model for card in runs.cards] == [model]
 
 
+def test_a_missing_file_of_replies_is_reported_before_any_data_are_loaded(here: Path) -> None:
+    with raises(UsageError) as error:
+        evals.import_replies("theirs.jsonl", "aime:2025", model="theirs", data="mirror")
+    assert "theirs.jsonl" in str(error.value)
+
+
 def test_a_benchmark_object_can_be_evaluated(here: Path) -> None:
     def samples(data: evals.Data, variant: str) -> list[evals.Sample]:
         return [evals.Sample(id=variant, question=(evals.Text("1 + 1?"),), target="2")]

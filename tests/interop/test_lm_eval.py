@@ -250,6 +250,14 @@ def test_an_unusable_task_name_is_an_error(tasks, monkeypatch, spec: str) -> Non
         load.suite(spec)
 
 
+def test_the_error_for_an_unknown_task_says_where_tasks_of_the_user_are_looked_up(monkeypatch) -> None:
+    monkeypatch.delenv("EVALS_LM_EVAL_INCLUDE", raising=False)
+    monkeypatch.setattr("evals.suites.lm_eval._read_index", lambda include, *, defaults: {"gsm8k": None})
+    with raises(UnknownName) as error:
+        load.suite("lm-eval:my_own_task")
+    assert "EVALS_LM_EVAL_INCLUDE" in str(error.value)
+
+
 @pytest.mark.parametrize("task", ["toy_rolling", "toy_many", "toy_unsafe"])
 def test_the_error_for_an_unsupported_task_states_the_reason(here, tasks, server, task: str) -> None:
     run_task(server[0], task).assert_usage_error()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from evals import load
-from evals.errors import RateLimit, UsageError
+from evals.errors import ModelError, RateLimit, UsageError
 from evals.model_adapters.scripted import Scripted
 from evals.prompts import ask
 from evals.types import Model, Prompt, Reply, Sampling, Usage
@@ -39,6 +40,19 @@ async def test_a_function_gets_the_prompt() -> None:
 async def test_a_function_may_return_a_reply_object() -> None:
     reply = Reply(text="cut", stop="length", usage=Usage(output=96))
     assert await Scripted(lambda prompt: reply).reply(ask("1"), Sampling()) is reply
+
+
+async def test_a_function_may_be_async() -> None:
+    async def reply(prompt: Prompt) -> str:
+        return toy.sample_id_in(prompt)
+
+    assert await texts(Scripted(reply), "what is q7") == ["q7"]
+
+
+@pytest.mark.parametrize("output", [7, None, b"A"])
+async def test_a_function_that_returns_no_text_is_a_failed_call(output: Any) -> None:
+    with raises(ModelError):
+        await texts(Scripted(lambda prompt: output), "1")
 
 
 async def test_an_exception_of_the_function_is_raised() -> None:
