@@ -109,4 +109,4 @@ def pytest_collection_finish() -> None:
     """Exempt the ten thousand collected tests from garbage collection, which is also made rarer: a tenth of the CPU time."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(100_000, 50, 1_000)
+    gc.set_threshold(40_000, 50, 1_000)  # below the threshold that a run sets
