@@ -1,4 +1,4 @@
-"""Product modules have at most 400 lines, and their functions at most 40."""
+"""Product modules have at most 400 lines, their functions at most 40, and no f-string contains a constant."""
 
 from __future__ import annotations
 
@@ -31,3 +31,14 @@ def test_modules_and_functions_are_short() -> None:
                 if count > MAX_FUNCTION_LINES:
                     too_long.append(f"{path.relative_to(ROOT)}, {node.name}: {count} lines")
     assert not too_long
+
+
+def test_no_f_string_contains_a_constant() -> None:
+    """In an f-string, `{1,2}` is a tuple: a pattern must double the braces of its repetitions."""
+    constants = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FormattedValue) and isinstance(node.value, ast.Tuple | ast.Constant)
+    ]
+    assert constants == []

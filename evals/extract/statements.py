@@ -60,7 +60,7 @@ _VERB = (
     r"(?:['’]s(?=\s[*_(]{0,3}(?-i:[A-J])\b)|\s+(?:is|are|was|will\s+be|would\s+be|must\s+be|should\s+be|(?:has|would\s+have|ought|needs)\s+to\s+be|(?:can|could)\s+only\s+be|cannot\s+be\s+anything\s+but|lies\s+in|(?:seems|appears)\s+to\s+be|remains|becomes|equals|(?:comes|works)\s+out\s+(?:to|as)|turns\s+out\s+to\s+be)\b)"
     r"(?:\s+not\s+[^\s,]{1,12}\s*,?\s+but\b)?(?:\s+(?:therefore|thus|then|hence|simply|just|now|clearly|indeed|still|again|really|in\s+fact|actually|(?:most\s+|very\s+)?(?:likely|probably)|presumably|given\s+by|as\s+follows))?"
 )
-_SIGN = rf"{_FORMATTING}\s{{0,3}}(?P<mark>[:：]|={1, 2}>|=|->|>>|\.\.\.|[→⇒⟹➜➔➡👉]\ufe0f?|\s[—–-]\s|—\s|——|\|){_FORMATTING}"
+_SIGN = rf"{_FORMATTING}\s{{0,3}}(?P<mark>[:：]|={{1,2}}>|=|->|>>|\.\.\.|[→⇒⟹➜➔➡👉]\ufe0f?|\s[—–-]\s|—\s|——|\|){_FORMATTING}"
 _LINK = rf"(?:{_SIGN}|(?P<verb>{_VERB})(?:{_FORMATTING}\s{{0,3}}(?P<colon>[:：]))?|(?P<line>{_FORMATTING}[^\S\n]*\n))"
 """The text between a noun such as "answer" and the answer itself."""
 _ENGLISH_LINK = lazy_pattern(
