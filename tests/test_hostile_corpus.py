@@ -146,6 +146,7 @@ def outcome_of(folder: Path, reader: str, kind: str) -> tuple[str, str]:
     return str(outcome.status), " ".join(line.split())
 
 
+@pytest.mark.slow
 @table(("reader", "kind"), CASES)
 def test_a_one_line_message_names_the_broken_file(
     source_folder: Path, tmp_path: Path, reader: str, kind: str, monkeypatch: pytest.MonkeyPatch

@@ -306,6 +306,7 @@ def test_runs_of_other_commands_in_the_folder_do_not_count_against_a_sweeps_limi
     assert sum(cell[0] == "scripted" for cell in cells(stored_cards())) == 3
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_resumes(here: Path) -> None:
     file = write(TWO_TABLES)
 
